@@ -1,0 +1,35 @@
+//! What objects are.
+//!
+//! The ground floor of orc: everything here is data and pure functions, with no socket, task or clock of its own.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`object`] | the trait an object type implements, and re-exports of `kube_core` and `k8s_openapi` |
+//! | [`key`] | names, storage resources, object keys, revisions |
+//! | [`doc`] | [`Doc`], the object in flight between decoding and commit |
+//! | [`head`] | [`Head`], what every loop wants to know of an object without decoding it |
+//! | [`error`] | [`ApiError`], Kubernetes' `Status` as an error |
+//! | [`env`] | clock, ids, randomness and spawning: the only ways to reach outside |
+//! | [`schema`] | the schema table that drives every codec |
+//! | [`catalogue`] | the resources that are served |
+//! | [`patch`] | JSON patch, merge patch, strategic merge patch |
+//! | [`labels`], [`quantity`], [`validation`] | selectors, exact quantities, names and field errors |
+
+pub mod catalogue;
+pub mod doc;
+pub mod env;
+pub mod error;
+pub mod head;
+pub mod key;
+pub mod labels;
+pub mod object;
+pub mod patch;
+pub mod quantity;
+pub mod schema;
+pub mod validation;
+
+pub use doc::Doc;
+pub use error::{ApiError, Reason};
+pub use head::{Head, OwnerRef};
+pub use key::{Name, ObjectKey, ResourceId, Revision};
+pub use object::{Object, k8s_openapi, kube_core};

@@ -1,0 +1,7 @@
+//! Container runtimes and the node agent that reconciles pods against one.
+//!
+//! [`runtime`] holds the traits and their data, in the shape of the CRI. [`process`] is the runtime that runs programs
+//! of the host itself, without a daemon; [`shim`] is the small process that holds each of its pods, [`pod_net`] gives
+//! them their network, and [`rootless`] makes all of it work for an ordinary user.
+
+pub mod runtime;

@@ -1,0 +1,33 @@
+//! The object store: one log of changes, read by watching it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`backend`] | [`Backend`], what an embedder implements: a log of raw records; memory and durable implementations |
+//! | [`stored`] | [`Stored`], one revision of one object: key, head, body, shared typed views |
+//! | [`event`] | [`WatchEvent`] and what ends a watch |
+//! | [`client`] | [`ObjectClient`], the four verbs every loop is written against |
+//! | [`store`] | [`Store`], written once over any backend: replica, snapshots, history, fan-out, paging |
+//! | [`local`] | [`LocalClient`], the verbs with the rules of any object |
+//! | [`api`] | [`Api`], the typed face |
+//! | [`cache`] | [`Caches`] and [`Cache`], fed by watches, with indexes |
+//! | [`env`] | [`Env`], the one constructor argument of every loop |
+
+pub mod api;
+pub mod backend;
+pub mod cache;
+pub mod client;
+pub mod env;
+pub mod event;
+pub mod local;
+pub mod store;
+pub mod stored;
+
+pub use api::Api;
+pub use backend::{Backend, BackendError};
+pub use cache::{Cache, Caches};
+pub use client::{ObjectClient, WatchStream};
+pub use env::Env;
+pub use event::{Before, RemovedWhy, WatchEnd, WatchEvent};
+pub use local::LocalClient;
+pub use store::Store;
+pub use stored::Stored;
