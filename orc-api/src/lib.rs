@@ -1,3 +1,29 @@
-//! Placeholder.
+//! Kubernetes API machinery: the registry, the HTTP service over it, identities, roles and certificates.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`registry`] | the rules of Kubernetes over a store: the write loop and its handles |
+//! | [`kinds`] | defaulting and validation, kind by kind |
+//! | [`http`] | the API as a `tower::Service` |
+//! | [`serve`] | the TLS listener that feeds it |
+//! | [`identity`], [`rbac`], [`pki`] | who asks, what they may do, and the certificates that prove it |
+//! | [`discovery`], [`openapi`], [`table`] | documents made from the catalogue and the schema table |
+//! | [`convert`] | between the versions of kinds that share storage |
+//! | [`bootstrap`] | the objects that every cluster starts with |
 
+pub mod bootstrap;
+pub mod convert;
+pub mod discovery;
+pub mod http;
+pub mod identity;
 pub mod kinds;
+pub mod openapi;
+pub mod pki;
+pub mod rbac;
+pub mod registry;
+pub mod serve;
+pub mod table;
+
+pub use http::{ApiConfig, ApiService};
+pub use identity::Identity;
+pub use registry::{Registry, RegistryClient, RegistryOptions};

@@ -4,4 +4,8 @@
 //! of the host itself, without a daemon; [`shim`] is the small process that holds each of its pods, [`pod_net`] gives
 //! them their network, and [`rootless`] makes all of it work for an ordinary user.
 
+pub mod pod_net;
+pub mod process;
+pub mod rootless;
 pub mod runtime;
+pub mod shim;

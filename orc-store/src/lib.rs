@@ -10,12 +10,14 @@
 //! | [`local`] | [`LocalClient`], the verbs with the rules of any object |
 //! | [`api`] | [`Api`], the typed face |
 //! | [`cache`] | [`Caches`] and [`Cache`], fed by watches, with indexes |
+//! | [`dialer`] | [`NodeDialer`], the one way from the API to a node |
 //! | [`env`] | [`Env`], the one constructor argument of every loop |
 
 pub mod api;
 pub mod backend;
 pub mod cache;
 pub mod client;
+pub mod dialer;
 pub mod env;
 pub mod event;
 pub mod local;
@@ -26,6 +28,7 @@ pub use api::Api;
 pub use backend::{Backend, BackendError};
 pub use cache::{Cache, Caches};
 pub use client::{ObjectClient, WatchStream};
+pub use dialer::{NodeDialer, NodeService};
 pub use env::Env;
 pub use event::{Before, RemovedWhy, WatchEnd, WatchEvent};
 pub use local::LocalClient;

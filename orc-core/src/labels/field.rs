@@ -64,6 +64,13 @@ impl FieldSelector {
         FieldSelector(vec![FieldRequirement { field: field.into(), equals: true, value: value.into() }])
     }
 
+    /// This selector and one more condition.
+    #[must_use]
+    pub fn and(mut self, requirement: FieldRequirement) -> Self {
+        self.0.push(requirement);
+        self
+    }
+
     /// Whether an object is selected. `lookup` gives a field's value; a field that is absent counts as empty.
     pub fn matches<'v>(&self, lookup: impl Fn(&str) -> Option<&'v str>) -> bool {
         self.0.iter().all(|r| (lookup(&r.field).unwrap_or_default() == r.value) == r.equals)
@@ -82,6 +89,12 @@ impl FieldSelector {
     /// The value that a field must equal, if the selector says one: what an index or a name lookup can use.
     pub fn exact(&self, field: &str) -> Option<&str> {
         self.0.iter().find(|r| r.equals && r.field == field).map(|r| r.value.as_str())
+    }
+}
+
+impl FromIterator<FieldRequirement> for FieldSelector {
+    fn from_iter<I: IntoIterator<Item = FieldRequirement>>(requirements: I) -> Self {
+        FieldSelector(requirements.into_iter().collect())
     }
 }
 

@@ -8,14 +8,20 @@
 //! The data file is made by `tools/facts.py`; its format is described in `parse.rs`. What is not here: defaults and
 //! validation, which are code a kind.
 
+mod base64;
 mod canonical;
 mod decode;
 mod parse;
 pub mod proto;
+mod scalar;
 mod table;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use canonical::{canonical, fill_always, normalise};
-pub use decode::{DecodeError, Decoded, Strictness, StrictError, check, decode, decode_json, prune};
-pub use table::{Cardinality, Field, ListType, MapType, Message, MessageRef, PatchStrategy, Presence, Schema, Shape, Type};
+pub use decode::{DecodeError, Decoded, StrictError, check, decode, decode_json, prune};
+pub use table::{
+    Cardinality, Field, ListType, MapType, Message, MessageRef, PatchStrategy, Presence, Schema,
+    Shape, Type,
+};

@@ -84,7 +84,6 @@ pub(crate) struct ExecSpec {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    Status,
     Start(Box<StartSpec>),
     Kill { container: String, signal: i32 },
     Exec(ExecSpec),
@@ -107,18 +106,8 @@ pub(crate) enum Reply {
     NotFound,
     NotRunning,
     Started { pid: i32 },
-    Running(Vec<RunningReport>),
     Exited { code: i32 },
     Changed,
-}
-
-/// A container whose program runs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct RunningReport {
-    pub(crate) id: String,
-    pub(crate) init: i32,
-    pub(crate) pid: i32,
-    pub(crate) started_at: Timestamp,
 }
 
 /// Written when a program started.

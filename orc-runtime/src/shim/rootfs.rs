@@ -41,14 +41,12 @@ pub(crate) fn enter(spec: &StartSpec, shm: &Path) -> io::Result<()> {
     for hidden in &spec.hidden {
         hide(&root, hidden)?;
     }
-    if spec.readonly_root {
-        layers.freeze()?;
-    }
     pivot(&root)?;
     if !spec.privileged {
         protect_proc(spec)?;
     }
-    place_mounts(spec, sources, &layers)
+    place_mounts(spec, sources)?;
+    if spec.readonly_root { layers.freeze(spec) } else { Ok(()) }
 }
 
 struct Layers<'a> {
@@ -60,7 +58,6 @@ struct Layers<'a> {
     hidden: &'a [PathBuf],
     user_namespace: bool,
     placed: Vec<PathBuf>,
-    readonly: bool,
 }
 
 impl<'a> Layers<'a> {
@@ -77,7 +74,6 @@ impl<'a> Layers<'a> {
             hidden,
             user_namespace: in_user_namespace()?,
             placed: Vec::new(),
-            readonly: spec.readonly_root,
         })
     }
 
@@ -96,6 +92,7 @@ impl<'a> Layers<'a> {
                 }
                 Ok(())
             }
+            Err(_) if path == Path::new("/") => self.split(path),
             Err(_) if self.mounts.iter().any(|m| m.at != path && m.at.starts_with(path)) => self.split(path),
             // A file system that cannot lie under an overlay is shown as it is, unchangeable.
             Err(_) => bind(path, &self.at(path)).and_then(|()| make_readonly(&self.at(path))),
@@ -190,8 +187,13 @@ impl<'a> Layers<'a> {
         Ok(base)
     }
 
-    fn freeze(&self) -> io::Result<()> {
-        self.placed.iter().rev().try_for_each(|at| make_readonly(at))
+    /// Makes every layer read-only, seen from inside; what is mounted over one keeps its own setting.
+    fn freeze(&self, spec: &StartSpec) -> io::Result<()> {
+        let inside = self.placed.iter().filter_map(|at| at.strip_prefix(&self.root).ok());
+        inside
+            .map(|at| Path::new("/").join(at))
+            .filter(|at| !spec.mounts.iter().any(|mount| &mount.container_path == at))
+            .try_for_each(|at| make_readonly(&at))
     }
 }
 
@@ -319,14 +321,13 @@ fn protect_proc(spec: &StartSpec) -> io::Result<()> {
 }
 
 /// Puts the container's mounts in place: outer ones first. Paths resolve inside the new root, links included.
-fn place_mounts(spec: &StartSpec, sources: Vec<(OwnedFd, bool)>, layers: &Layers<'_>) -> io::Result<()> {
+fn place_mounts(spec: &StartSpec, sources: Vec<(OwnedFd, bool)>) -> io::Result<()> {
     let mut all: Vec<_> = spec.mounts.iter().zip(sources).collect();
     all.sort_by_key(|(mount, _)| mount.container_path.components().count());
     for (wanted, (source, directory)) in all {
         let at = wanted.container_path.as_path();
         make_target(at, directory).map_err(|error| {
-            let hint = if layers.readonly { " (the root file system is read-only)" } else { "" };
-            io::Error::new(error.kind(), format!("make mount point {}: {error}{hint}", at.display()))
+            io::Error::new(error.kind(), format!("make mount point {}: {error}", at.display()))
         })?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         named(move_mount(&source, "", CWD, at, flags), "mount", at)?;

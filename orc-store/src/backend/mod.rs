@@ -4,6 +4,7 @@
 //! [`Store`](crate::Store). A backend only has to order changes, keep the latest value of each key, and replay changes.
 
 mod memory;
+mod ring;
 
 #[cfg(feature = "durable")]
 mod durable;

@@ -25,7 +25,7 @@ pub struct ReadOptions {
 }
 
 /// Which objects of a scope.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Selection {
     /// By labels.
     pub labels: Selector,

@@ -180,8 +180,8 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Server-side apply: take over fields of other managers.
     pub force: bool,
-    /// Paths of fields that occurred twice in the request body.
-    pub duplicates: Vec<String>,
+    /// What a strict decoder found in the request body (`unknown field "spec.x"`, `duplicate field "spec.y"`).
+    pub strict: Vec<String>,
     /// What must hold.
     pub preconditions: Preconditions,
 }

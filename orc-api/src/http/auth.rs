@@ -1,0 +1,35 @@
+//! Who sends a request.
+
+use http::Request;
+use http::header::AUTHORIZATION;
+use orc_core::ApiError;
+
+use super::Body;
+use super::service::ApiService;
+use crate::identity::Identity;
+
+/// The scheme of a bearer token in the `Authorization` header.
+const BEARER: &str = "Bearer ";
+
+impl ApiService {
+    /// The identity of a request: that of the extension (in-process callers and verified client certificates), else of the
+    /// bearer token, else nobody in particular.
+    ///
+    /// # Errors
+    /// 401 for a token that proves nothing.
+    pub(super) async fn authenticate(&self, request: &Request<Body>) -> Result<Identity, ApiError> {
+        if let Some(identity) = request.extensions().get::<Identity>() {
+            return Ok(identity.clone());
+        }
+        let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(Identity::anonymous()) };
+        let token = header.to_str().ok().and_then(|text| text.strip_prefix(BEARER)).map(str::trim);
+        if let Some(token) = token {
+            for authenticator in &self.config().tokens {
+                if let Some(identity) = authenticator.authenticate(token).await {
+                    return Ok(identity);
+                }
+            }
+        }
+        Err(ApiError::unauthorized())
+    }
+}

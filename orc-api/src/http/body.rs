@@ -1,0 +1,85 @@
+//! Request bodies: bounded, and JSON or YAML.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt as _;
+use orc_core::{ApiError, Doc, Reason};
+
+use super::Body;
+
+/// The largest request body, as kube-apiserver's `MaxRequestBodyBytes`.
+pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// How long a client may take to send its body.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// 413 past [`MAX_BODY`], 504 when the client is too slow, 400 when it breaks off.
+pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(PATIENCE, collect(body))
+        .await
+        .map_err(|_| ApiError::timeout("the request body did not arrive in time"))?
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| ApiError::bad_request(format!("reading the request body: {e}")))?;
+        if let Ok(data) = frame.into_data() {
+            if all.len() + data.len() > MAX_BODY {
+                let message = format!("Request entity too large: limit is {MAX_BODY}");
+                return Err(ApiError::new(Reason::RequestEntityTooLarge, message));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(all.freeze())
+}
+
+/// The media type of a body without parameters; JSON when none is given.
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// A decoded body, and what a strict decoder found in it.
+pub(super) struct Decoded {
+    pub(super) doc: Doc,
+    pub(super) strict: Vec<String>,
+}
+
+/// Decodes an object by its media type.
+///
+/// # Errors
+/// 415 for a media type that is not served, 400 for a body that does not decode.
+pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Decoded, ApiError> {
+    match media_type(headers) {
+        "application/json" | "" => {
+            let decoded = Doc::decode(body)?;
+            let strict = decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
+            Ok(Decoded { doc: decoded.doc, strict })
+        }
+        "application/yaml" => decode_yaml(body),
+        other => Err(unsupported(other, "application/json, application/yaml")),
+    }
+}
+
+/// Decodes YAML by way of JSON.
+pub(super) fn decode_yaml(body: &[u8]) -> Result<Decoded, ApiError> {
+    let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("yaml: {e}")))?;
+    let value: serde_json::Value = serde_saphyr::from_str(text)
+        .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    Ok(Decoded { doc: Doc::from_value(value)?, strict: Vec::new() })
+}
+
+/// 415, as kube-apiserver words it.
+pub(super) fn unsupported(given: &str, offered: &str) -> ApiError {
+    let message =
+        format!("the body of the request was in an unknown format - accepted media types include: {offered} (got {given:?})");
+    ApiError::new(Reason::UnsupportedMediaType, message)
+}

@@ -1,0 +1,153 @@
+//! From what is asked for in a URL to what is stored, and back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use orc_core::catalogue::ResourceInfo;
+use orc_core::labels::FieldSelector;
+use orc_core::{ApiError, Doc, Reason, ResourceId, Revision};
+use orc_store::Stored;
+
+use super::request::Resolved;
+use super::service::ApiService;
+use crate::convert;
+
+/// A resource in the version that was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) info: Arc<ResourceInfo>,
+    pub(super) id: ResourceId,
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) kind: String,
+    pub(super) resource: String,
+    pub(super) namespaced: bool,
+    /// Kind and version of the body that the request may send; those of the sub-resource where there is one.
+    body: (String, String),
+    /// Whether the stored form is of another version.
+    converts: bool,
+}
+
+impl ApiService {
+    /// Finds the resource and sub-resource of a request.
+    ///
+    /// # Errors
+    /// 404 as kube-apiserver answers for paths it does not serve, 405 for verbs the resource does not have.
+    pub(super) fn served(&self, info: &Resolved) -> Result<Served, ApiError> {
+        let catalogue = self.config().registry.catalogue();
+        let missing = || ApiError::new(Reason::NotFound, "the server could not find the requested resource").with_details(Default::default());
+        let served = catalogue.served(&info.group, &info.version, &info.resource).ok_or_else(missing)?;
+        let api_version = |group: &str, version: &str| {
+            if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+        };
+        let (resource, version) = (&served.info, served.version());
+        let mut body = (api_version(&info.group, &info.version), resource.kind.clone());
+        let mut verbs = &version.verbs;
+        if !info.subresource.is_empty() {
+            let sub = version.subresource(&info.subresource).ok_or_else(missing)?;
+            let at = sub.foreign.as_ref().map_or_else(|| api_version(&info.group, &info.version), ToString::to_string);
+            body = (at, sub.kind.clone());
+            verbs = &sub.verbs;
+        }
+        if !verbs.iter().any(|verb| verb == info.verb) {
+            return Err(ApiError::method_not_allowed(&info.group, &info.resource, info.verb));
+        }
+        Ok(Served {
+            id: resource.id.clone().ok_or_else(|| not_built(&info.resource))?,
+            group: info.group.clone(),
+            version: info.version.clone(),
+            kind: resource.kind.clone(),
+            resource: info.resource.clone(),
+            namespaced: resource.is_namespaced(),
+            converts: resource.storage.to_string() != api_version(&info.group, &info.version),
+            body,
+            info: resource.clone(),
+        })
+    }
+}
+
+/// Reviews and bindings are answered without being stored; they come with the whole API.
+fn not_built(resource: &str) -> ApiError {
+    ApiError::new(Reason::MethodNotAllowed, format!("orc does not serve {resource} yet")).with_code(501)
+}
+
+impl Served {
+    /// Group and version as objects carry them.
+    pub(super) fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// Checks a body's type against what may be sent here, and converts it to the stored version.
+    ///
+    /// # Errors
+    /// 400 when the body is of another type.
+    pub(super) fn accept(&self, mut doc: Doc) -> Result<Doc, ApiError> {
+        let (api_version, kind) = &self.body;
+        let (given, given_kind) = (doc.api_version().to_owned(), doc.kind().to_owned());
+        if !given.is_empty() && given != *api_version {
+            let (group, version) = given.split_once('/').unwrap_or(("", &given));
+            let expected = api_version.split_once('/').unwrap_or(("", api_version));
+            let message = if group == expected.0 && version != expected.1 || group != expected.0 {
+                format!("the API version in the data ({given}) does not match the expected API version ({api_version})")
+            } else {
+                format!("no kind {given_kind:?} is registered for version {given:?}")
+            };
+            return Err(ApiError::bad_request(message));
+        }
+        if !given_kind.is_empty() && given_kind != *kind {
+            let message = format!(
+                "{given_kind} in version {:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for version {api_version:?}",
+                api_version.rsplit('/').next().unwrap_or_default(),
+            );
+            return Err(ApiError::bad_request(message));
+        }
+        doc.set(&["apiVersion"], api_version.as_str());
+        doc.set(&["kind"], kind.as_str());
+        if self.converts { convert::to_storage(&self.id, doc) } else { Ok(doc) }
+    }
+
+    /// The slices of an object in the version that was asked for.
+    ///
+    /// # Errors
+    /// When the conversion fails.
+    pub(super) fn present(&self, stored: &Stored, at: Option<Revision>, with_gvk: bool) -> Result<Vec<Bytes>, ApiError> {
+        if !self.converts {
+            return Ok(stored.frame(at, with_gvk).into());
+        }
+        let mut doc = stored.to_doc()?;
+        if let Some(at) = at {
+            doc.set(&["metadata", "resourceVersion"], at.to_string());
+        }
+        let mut doc = convert::from_storage(&self.id, &self.api_version(), doc)?;
+        if !with_gvk {
+            doc.remove(&["apiVersion"]);
+            doc.remove(&["kind"]);
+        }
+        Ok(vec![Bytes::from(doc.value().to_string())])
+    }
+
+    /// Checks that every field of a selector is selectable here, and renames it to the stored version's name.
+    ///
+    /// # Errors
+    /// 400 for a field that cannot be selected on.
+    pub(super) fn accept_fields(&self, fields: &mut FieldSelector) -> Result<(), ApiError> {
+        for requirement in fields.requirements() {
+            let name = requirement.field.as_str();
+            let known = name == "metadata.name"
+                || (name == "metadata.namespace" && self.namespaced)
+                || self.info.version(&self.version).is_some_and(|version| version.fields.iter().any(|f| f == name));
+            if !known {
+                let message = if self.group.is_empty() {
+                    format!("Unable to find {:?} that match label selector \"\", field selector {:?}: field label not supported: {name}", format!("/{}, Resource={}", self.version, self.resource), fields.to_string())
+                } else {
+                    format!("Unable to find {:?} that match label selector \"\", field selector {:?}: {name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", format!("{}/{}, Resource={}", self.group, self.version, self.resource), fields.to_string())
+                };
+                return Err(ApiError::bad_request(message));
+            }
+        }
+        if self.converts {
+            *fields = convert::fields_to_storage(&self.id, fields);
+        }
+        Ok(())
+    }
+}

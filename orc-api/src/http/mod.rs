@@ -1,0 +1,22 @@
+//! The API over HTTP, as a `tower::Service`.
+//!
+//! Order of a request: resolve, authenticate, authorize, handle. Admission is inside the registry's write loop.
+
+mod auth;
+mod body;
+mod collection;
+mod conversion;
+mod discovery;
+mod health;
+mod logs;
+mod negotiate;
+mod object;
+mod query;
+mod request;
+mod respond;
+mod service;
+mod watch;
+
+pub use orc_store::dialer::{Body, BoxError};
+pub use request::{RequestInfo, Resolved};
+pub use service::{ApiConfig, ApiService};

@@ -1,0 +1,73 @@
+//! Answers.
+
+use bytes::Bytes;
+use futures::stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
+use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use orc_core::ApiError;
+use serde_json::Value;
+
+use super::{Body, BoxError};
+
+/// A body from bytes at hand.
+pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of slices that are sent one after the other, never joined in memory.
+pub(super) fn slices(parts: Vec<Bytes>) -> Body {
+    let frames = parts.into_iter().filter(|part| !part.is_empty()).map(|part| Ok::<_, BoxError>(Frame::data(part)));
+    StreamBody::new(stream::iter(frames)).boxed_unsync()
+}
+
+fn response(code: u16, media_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A JSON answer.
+pub(super) fn json(code: u16, value: &Value) -> Response<Body> {
+    response(code, "application/json", full(value.to_string()))
+}
+
+/// A JSON answer from bytes that are JSON already.
+pub(super) fn json_slices(code: u16, parts: Vec<Bytes>) -> Response<Body> {
+    response(code, "application/json", slices(parts))
+}
+
+/// A stream of JSON texts.
+pub(super) fn json_stream(body: Body) -> Response<Body> {
+    response(200, "application/json", body)
+}
+
+/// Plain text.
+pub(super) fn text(code: u16, text: impl Into<String>) -> Response<Body> {
+    response(code, "text/plain; charset=utf-8", full(text.into()))
+}
+
+/// A failure as a `Status`.
+pub(super) fn failure(error: &ApiError) -> Response<Body> {
+    let mut response = json(error.code(), &error.to_status());
+    if let Some(details) = error.details()
+        && details.retry_after_seconds > 0
+    {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(details.retry_after_seconds));
+    }
+    response
+}
+
+/// Adds `Warning` headers (RFC 7234, code 299).
+pub(super) fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The service: from a request to an answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use orc_core::ApiError;
+use orc_core::env::Clock;
+use orc_store::NodeDialer;
+use tower::Service;
+
+use super::query::Query;
+use super::request::{RequestInfo, Resolved};
+use super::{Body, respond};
+use crate::identity::{Identity, TokenAuthenticator};
+use crate::registry::Registry;
+
+/// What the service is made of.
+pub struct ApiConfig {
+    /// Objects.
+    pub registry: Arc<Registry>,
+    /// Ways to prove an identity by a bearer token, tried in order.
+    pub tokens: Vec<Arc<dyn TokenAuthenticator>>,
+    /// The way to the nodes, for logs.
+    pub nodes: Arc<dyn NodeDialer>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The API over HTTP. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiService(Arc<ApiConfig>);
+
+/// One request on its way.
+pub(super) struct Call {
+    pub(super) who: Identity,
+    pub(super) info: Resolved,
+    pub(super) query: Query,
+    pub(super) manager: String,
+    pub(super) request: Request<Body>,
+}
+
+impl ApiService {
+    /// A service.
+    pub fn new(config: ApiConfig) -> Self {
+        Self(Arc::new(config))
+    }
+
+    pub(super) fn config(&self) -> &ApiConfig {
+        &self.0
+    }
+
+    /// Answers a request. Never fails: failures are answers.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        match self.handle(request).await {
+            Ok(response) => response,
+            Err(error) => respond::failure(&error),
+        }
+    }
+
+    async fn handle(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+        let query = Query::parse(request.uri().query());
+        let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
+        let who = self.authenticate(&request).await?;
+        let asks = info.attributes();
+        if !self.config().registry.authorizer().permits(&who, &asks) {
+            return Err(asks.refuse(&who));
+        }
+        match info {
+            RequestInfo::Path { path, .. } => self.path(&path, &query, &request),
+            RequestInfo::Resource(info) => {
+                let manager = manager(&request, &query);
+                self.resource(Call { who, info, query, manager, request }).await
+            }
+        }
+    }
+
+    async fn resource(&self, call: Call) -> Result<Response<Body>, ApiError> {
+        let served = self.served(&call.info)?;
+        if call.info.resource == "pods" && call.info.group.is_empty() && call.info.subresource == "log" {
+            return self.logs(call).await;
+        }
+        match call.info.verb {
+            "get" => self.get(call, &served).await,
+            "list" => self.list(call, &served).await,
+            "watch" => self.watch(call, &served).await,
+            "create" => self.create(call, &served).await,
+            "update" => self.update(call, &served).await,
+            "patch" => self.patch(call, &served).await,
+            "delete" => self.delete(call, &served).await,
+            "deletecollection" => self.delete_collection(call, &served).await,
+            other => Err(ApiError::method_not_allowed(&call.info.group, &call.info.resource, other)),
+        }
+    }
+}
+
+/// Who manages the fields that a request writes: the parameter, else the first part of the user agent.
+fn manager(request: &Request<Body>, query: &Query) -> String {
+    let agent = request.headers().get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let agent = agent.and_then(|text| text.split('/').next()).unwrap_or("unknown");
+    query.get("fieldManager").unwrap_or(agent).chars().take(128).collect()
+}
+
+impl Service<Request<Body>> for ApiService {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request).await) })
+    }
+}

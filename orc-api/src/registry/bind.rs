@@ -1,0 +1,73 @@
+//! `pods/binding`: the scheduler's decision becomes the pod's node, once.
+
+use std::sync::Arc;
+
+use orc_core::{ApiError, Doc, ObjectKey};
+use orc_store::client::{Intent, Modify, Outcome, Subresource, WriteOptions, Written};
+use serde_json::{Value, json};
+
+use super::Registry;
+use crate::identity::Identity;
+
+impl Registry {
+    /// Assigns a pod to a node.
+    ///
+    /// # Errors
+    /// 409 when the pod has a node already or is being deleted.
+    pub(super) async fn bind(&self, key: &ObjectKey, binding: &Doc, options: &WriteOptions) -> Result<Written, ApiError> {
+        let node = binding.str_at(&["target", "name"]).unwrap_or_default().to_owned();
+        if node.is_empty() {
+            let path = orc_core::validation::FieldPath::new("target").child("name");
+            let error = orc_core::validation::FieldError::required(&path, "");
+            return Err(ApiError::invalid("", "Binding", &key.name, &[error]));
+        }
+        let uid = binding.str_at(&["metadata", "uid"]).unwrap_or_default().to_owned();
+        let name = key.name.clone();
+        let now = orc_store::local::rules::timestamp(self.system.clock.now());
+        let intent: Modify = Arc::new(move |pod: &mut Doc| assign(pod, &name, &node, &uid, &now));
+        let sub = Subresource::BINDING;
+        let written = self.update(key, Some(&sub), &Intent::Modify(intent), options, &Identity::default()).await?;
+        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+        Ok(Written { outcome: Outcome::Status(status), code: 201, warnings: written.warnings })
+    }
+}
+
+fn assign(pod: &mut Doc, name: &str, node: &str, uid: &str, now: &str) -> Result<(), ApiError> {
+    let conflict = |why: String| Err(ApiError::conflict("", "pods/binding", name, why));
+    if !uid.is_empty() && pod.str_at(&["metadata", "uid"]) != Some(uid) {
+        let have = pod.str_at(&["metadata", "uid"]).unwrap_or_default();
+        return conflict(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"));
+    }
+    if pod.at(&["metadata", "deletionTimestamp"]).is_some() {
+        return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    match pod.str_at(&["spec", "nodeName"]) {
+        Some(has) if !has.is_empty() => return conflict(format!("pod {name} is already assigned to node {has:?}")),
+        _ => {}
+    }
+    if pod.at(&["spec", "schedulingGates"]).and_then(Value::as_array).is_some_and(|gates| !gates.is_empty()) {
+        return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    pod.set(&["spec", "nodeName"], node);
+    let scheduled = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let mut conditions = pod.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+    conditions.retain(|condition| condition["type"] != "PodScheduled");
+    conditions.push(scheduled);
+    pod.set(&["status", "conditions"], conditions);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_bound_once() {
+        let mut pod = Doc::from_value(json!({"metadata": {"name": "a", "uid": "u"}, "spec": {}})).unwrap();
+        assign(&mut pod, "a", "n1", "u", "2026-01-01T00:00:00Z").unwrap();
+        assert_eq!(pod.str_at(&["spec", "nodeName"]), Some("n1"));
+        let again = assign(&mut pod, "a", "n2", "", "2026-01-01T00:00:00Z").unwrap_err();
+        assert!(again.is_conflict(), "{again}");
+        assert!(again.message().contains("already assigned to node \"n1\""));
+    }
+}

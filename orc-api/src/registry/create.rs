@@ -1,0 +1,81 @@
+//! Creation.
+
+use orc_core::{ApiError, Doc, Name, ObjectKey};
+use orc_store::backend::Expect;
+use orc_store::client::{Outcome, Scope, WriteOptions, Written};
+use orc_store::local::rules;
+
+use super::Registry;
+use super::kind::Kind;
+use crate::identity::Identity;
+
+/// How often another generated name is tried (kube-apiserver tries eight times as well).
+const NAME_TRIES: usize = 8;
+
+impl Registry {
+    /// Creates an object under a name of the client's.
+    pub(super) async fn create(
+        &self,
+        key: &ObjectKey,
+        prefix: Option<&str>,
+        doc: Doc,
+        options: &WriteOptions,
+        who: &Identity,
+    ) -> Result<Written, ApiError> {
+        let kind = self.kind(&key.resource)?;
+        let (mut doc, mut warnings) = kind.decode(doc, options)?;
+        kind.canonical(&mut doc);
+        if doc.str_at(&["metadata", "resourceVersion"]).is_some_and(|text| !text.is_empty()) {
+            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        if let Some(prefix) = prefix {
+            doc.set(&["metadata", "generateName"], prefix);
+        }
+        kind.rules.default(doc.value_mut());
+        kind.rules.prepare_create(doc.value_mut());
+        rules::stamp_new(&mut doc, key, self.system.ids.uid(), self.system.clock.now());
+        if kind.rules.generation() {
+            rules::start_generation(&mut doc);
+        }
+        self.admit_create(&kind, key, &mut doc, who).await?;
+        let claim = self.allocator.claim(&key.resource, &mut doc, None)?;
+        kind.check(&doc, &kind.rules.validate_create(doc.value()))?;
+        warnings.extend(kind.rules.warnings(doc.value(), None));
+        kind.canonical(&mut doc);
+        if options.dry_run {
+            return Ok(Written { outcome: Outcome::Unsaved(doc), code: 201, warnings });
+        }
+        let committed = self.store.commit(key, Some(doc.to_body()), Expect::Absent, None).await?;
+        claim.keep();
+        Ok(Written { outcome: Outcome::Persisted(committed.stored), code: 201, warnings })
+    }
+
+    /// Creates an object under a name made from a prefix.
+    pub(super) async fn create_generated(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        doc: Doc,
+        options: &WriteOptions,
+        who: &Identity,
+    ) -> Result<Written, ApiError> {
+        let mut last = None;
+        for _ in 0..NAME_TRIES {
+            let name = Name::from(self.system.ids.generate(prefix));
+            let key = ObjectKey { resource: scope.resource.clone(), namespace: scope.namespace.clone(), name };
+            match self.create(&key, Some(prefix), doc.clone(), options, who).await {
+                Err(error) if error.is_already_exists() => last = Some(error),
+                other => return other,
+            }
+        }
+        Err(last.unwrap_or_else(|| ApiError::internal("no name was tried")))
+    }
+
+    /// The present state of an object, as a document without its revision, or 404.
+    pub(super) async fn current(&self, kind: &Kind, key: &ObjectKey) -> Result<(std::sync::Arc<orc_store::Stored>, Doc), ApiError> {
+        let stored = self.store.get(key, orc_store::client::Freshness::Latest).await?;
+        let stored = stored.ok_or_else(|| kind.not_found(key))?;
+        let doc = Doc::from_body(&stored.body)?;
+        Ok((stored, doc))
+    }
+}

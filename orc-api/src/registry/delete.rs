@@ -1,0 +1,118 @@
+//! Deletion of an object and of a collection.
+
+use std::sync::Arc;
+
+use orc_core::{ApiError, Doc, ObjectKey, Revision};
+use orc_store::Stored;
+use orc_store::backend::Expect;
+use orc_store::client::{DeleteOptions, ListOptions, Outcome, Propagation, Scope, WriteOptions, Written};
+use orc_store::local::deletion::{DeletionRules, DeletionStep, deletion_step};
+use orc_store::local::rules;
+use serde_json::json;
+
+use super::kind::Kind;
+use super::{MAX_TRIES, Registry};
+
+/// Kinds whose deletion answers with the object instead of a Status (`ReturnDeletedObject` of upstream's stores).
+const ANSWER_OBJECT: [&str; 7] = [
+    "pods", "podtemplates", "persistentvolumes", "persistentvolumeclaims", "serviceaccounts", "resourcequotas", "services",
+];
+
+impl Registry {
+    pub(super) async fn delete(&self, key: &ObjectKey, delete: &DeleteOptions, options: &WriteOptions) -> Result<Written, ApiError> {
+        let kind = self.kind(&key.resource)?;
+        for _ in 0..MAX_TRIES {
+            let (stored, current) = self.current(&kind, key).await?;
+            rules::check_preconditions(&stored, &delete.preconditions)?;
+            self.may_delete(key)?;
+            let step = self.step(&kind, &current, delete)?;
+            let done = match &step {
+                _ if options.dry_run => Ok((stored.clone(), matches!(step, DeletionStep::Now))),
+                DeletionStep::Nothing => Ok((stored.clone(), false)),
+                DeletionStep::Now => self.remove(key, stored.revision).await.map(|last| (last, true)),
+                DeletionStep::Mark(doc) => self.mark(&kind, key, stored.revision, doc).await.map(|now| (now, false)),
+            };
+            match done {
+                Ok((stored, gone)) => return Ok(answer(&kind, stored, gone, delete)),
+                Err(error) if error.is_conflict() && delete.preconditions.revision.is_none() => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ApiError::stale(&kind.info.group, &kind.info.plural, &key.name))
+    }
+
+    pub(super) async fn delete_collection(
+        &self,
+        scope: &Scope,
+        delete: &DeleteOptions,
+        list: &ListOptions,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let listing = self.store.list(scope, list).await?;
+        let mut taken = Vec::with_capacity(listing.items.len());
+        for item in listing.items {
+            match self.delete(&item.key, delete, options).await {
+                Ok(_) => taken.push(item),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Written { outcome: Outcome::Collection(taken), code: 200, warnings: Vec::new() })
+    }
+
+    fn step(&self, kind: &Kind, current: &Doc, delete: &DeleteOptions) -> Result<DeletionStep, ApiError> {
+        let now = self.system.clock.now();
+        if kind.info.kind == "Namespace" && kind.info.group.is_empty() {
+            return Ok(namespace_step(current, now));
+        }
+        let grace = kind.rules.graceful_delete(current.value(), delete.grace_seconds);
+        deletion_step(current, delete, &DeletionRules { grace, propagation: Propagation::Background }, now)
+    }
+
+    async fn mark(&self, kind: &Kind, key: &ObjectKey, at: Revision, doc: &Doc) -> Result<Arc<Stored>, ApiError> {
+        let mut doc = doc.clone();
+        kind.canonical(&mut doc);
+        Ok(self.store.commit(key, Some(doc.to_body()), Expect::At(at), None).await?.stored)
+    }
+
+    /// Takes an object out of the store and gives back what it held of shared ranges.
+    pub(super) async fn remove(&self, key: &ObjectKey, at: Revision) -> Result<Arc<Stored>, ApiError> {
+        let committed = self.store.commit(key, None, Expect::At(at), None).await?;
+        self.allocator.release(&committed.stored);
+        Ok(committed.stored)
+    }
+
+    /// Some namespaces are the cluster's own.
+    fn may_delete(&self, key: &ObjectKey) -> Result<(), ApiError> {
+        let own = ["default", "kube-system", "kube-public"];
+        if key.resource.as_str() == "namespaces" && own.contains(&key.name.as_str()) {
+            return Err(ApiError::forbidden("", "namespaces", &key.name, "this namespace may not be deleted"));
+        }
+        Ok(())
+    }
+}
+
+/// A namespace is marked and emptied; the namespace controller then takes its finalizer away.
+fn namespace_step(current: &Doc, now: jiff::Timestamp) -> DeletionStep {
+    if current.at(&["metadata", "deletionTimestamp"]).is_some() {
+        let empty = super::update::no_spec_finalizers(current) && rules::finalizers(current).is_empty();
+        return if empty { DeletionStep::Now } else { DeletionStep::Nothing };
+    }
+    let mut next = current.clone();
+    next.set(&["metadata", "deletionTimestamp"], rules::timestamp(now));
+    next.set(&["status", "phase"], "Terminating");
+    DeletionStep::Mark(next)
+}
+
+fn answer(kind: &Kind, stored: Arc<Stored>, gone: bool, delete: &DeleteOptions) -> Written {
+    let _ = delete;
+    if !gone || ANSWER_OBJECT.contains(&kind.info.plural.as_str()) && kind.info.group.is_empty() {
+        return Written { outcome: Outcome::Persisted(stored), code: 200, warnings: Vec::new() };
+    }
+    let mut details = json!({"name": stored.key.name.as_str(), "kind": kind.info.plural, "uid": stored.head.uid.as_str()});
+    if !kind.info.group.is_empty() {
+        details["group"] = json!(&*kind.info.group);
+    }
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+    Written { outcome: Outcome::Status(status), code: 200, warnings: Vec::new() }
+}

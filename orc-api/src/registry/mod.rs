@@ -1,0 +1,119 @@
+//! The rules of Kubernetes over a store.
+//!
+//! A write is a replayable intent: read the current state, apply the intent, default, admit, validate, commit if nothing
+//! changed meanwhile. A revision given by the client fails on conflict; its absence retries within a bound.
+
+mod access;
+mod admission;
+mod allocate;
+mod bind;
+mod client;
+mod create;
+mod decode;
+mod delete;
+mod evict;
+mod kind;
+mod patch;
+mod scale;
+mod token;
+mod update;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use orc_core::ApiError;
+use orc_core::catalogue::Catalogue;
+use orc_core::env::{Rng, System};
+use orc_store::Store;
+use orc_store::store::FieldsOf;
+
+pub use client::RegistryClient;
+
+use crate::identity::Identity;
+use crate::identity::service_account::Signer;
+use crate::rbac::{self, Authorizer};
+use allocate::Allocator;
+
+/// How often a write without a given revision starts over before it gives up.
+const MAX_TRIES: usize = 32;
+
+/// What a registry needs to know.
+pub struct RegistryOptions {
+    /// The network of Service addresses: base and prefix length.
+    pub service_cidr: (Ipv4Addr, u8),
+    /// The first and last node port.
+    pub node_ports: (u16, u16),
+    /// Signs service account tokens.
+    pub signer: Arc<Signer>,
+}
+
+/// Objects under Kubernetes' rules. Handles for callers come from [`Registry::client`].
+pub struct Registry {
+    store: Arc<Store>,
+    catalogue: ArcSwap<Catalogue>,
+    system: System,
+    authorizer: Authorizer,
+    allocator: Allocator,
+    signer: Arc<Signer>,
+}
+
+impl Registry {
+    /// A registry over a store; reads the Services once to know which addresses are taken.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the service network is too small.
+    pub async fn open(store: Arc<Store>, options: RegistryOptions, system: System) -> Result<Arc<Self>, ApiError> {
+        let allocator = Allocator::open(&store, options.service_cidr, options.node_ports).await?;
+        let authorizer = rbac::start(&store, &system).await?;
+        let catalogue = ArcSwap::new(Catalogue::builtin());
+        Ok(Arc::new(Self { store, catalogue, system, authorizer, allocator, signer: options.signer }))
+    }
+
+    /// The selectable fields of the built-in resources, for [`Store::open`].
+    pub fn fields() -> FieldsOf {
+        Arc::new(|id| {
+            let catalogue = Catalogue::builtin();
+            let mut fields: Vec<String> = catalogue
+                .by_id(id)
+                .into_iter()
+                .flat_map(|info| info.versions.iter())
+                .flat_map(|version| version.fields.iter().cloned())
+                .filter(|field| !field.starts_with("metadata."))
+                .collect();
+            fields.sort();
+            fields.dedup();
+            fields.into()
+        })
+    }
+
+    /// A handle that acts as somebody, each call checked against their roles. `manager` names the writer in
+    /// `managedFields`.
+    pub fn client(self: &Arc<Self>, who: Identity, manager: &str) -> RegistryClient {
+        RegistryClient::new(self.clone(), who, manager, true)
+    }
+
+    /// A handle for a caller that has checked the roles already.
+    pub(crate) fn trusted(self: &Arc<Self>, who: Identity, manager: &str) -> RegistryClient {
+        RegistryClient::new(self.clone(), who, manager, false)
+    }
+
+    /// What is served.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.load_full()
+    }
+
+    /// Who may do what.
+    pub fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(crate) fn rng(&self) -> &Rng {
+        &self.system.rng
+    }
+}

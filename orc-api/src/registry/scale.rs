@@ -1,0 +1,87 @@
+//! The `scale` sub-resource: the replica count of a workload, in one form for all kinds.
+
+use orc_core::labels::Selector;
+use orc_core::{ApiError, Doc, ObjectKey, Revision};
+use orc_store::Stored;
+use orc_store::client::{Intent, Modify, Outcome, WriteOptions, Written};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+use super::Registry;
+use super::kind::Kind;
+use crate::identity::Identity;
+
+/// The Scale of an object.
+///
+/// # Errors
+/// `InternalError` when the object's selector does not read.
+pub(super) fn of(kind: &Kind, doc: &Doc) -> Result<Doc, ApiError> {
+    let number = |path: &[&str]| doc.at(path).and_then(Value::as_i64).unwrap_or_default();
+    let selector = match doc.at(&["spec", "selector"]) {
+        Some(selector) if kind.info.kind == "ReplicationController" => json!({"matchLabels": selector}),
+        Some(selector) => selector.clone(),
+        None => json!({}),
+    };
+    let selector = Selector::from_value(&selector).map_err(ApiError::internal)?.to_string();
+    let metadata = doc.at(&["metadata"]).cloned().unwrap_or_default();
+    let keep = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
+    let metadata: serde_json::Map<String, Value> =
+        keep.iter().filter_map(|name| Some(((*name).to_owned(), metadata.get(name)?.clone()))).collect();
+    Doc::from_value(json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": number(&["spec", "replicas"])},
+        "status": {"replicas": number(&["status", "replicas"]), "selector": selector},
+    }))
+}
+
+impl Registry {
+    /// Writes the replica count through the Scale.
+    pub(super) async fn write_scale(&self, key: &ObjectKey, intent: &Intent, options: &WriteOptions) -> Result<Written, ApiError> {
+        let kind = self.kind(&key.resource)?;
+        let (stored, mut doc) = self.current(&kind, key).await?;
+        doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
+        let (replicas, demanded) = wanted(&kind, &doc, &stored, intent)?;
+        let intent: Modify = Arc::new(move |doc: &mut Doc| {
+            doc.set(&["spec", "replicas"], replicas);
+            if let Some(demanded) = demanded {
+                doc.set(&["metadata", "resourceVersion"], demanded.to_string());
+            }
+            Ok(())
+        });
+        let written = self.update(key, None, &Intent::Modify(intent), options, &Identity::default()).await?;
+        let scaled = match &written.outcome {
+            Outcome::Persisted(stored) => stored.to_doc()?,
+            Outcome::Unsaved(doc) => doc.clone(),
+            _ => return Err(ApiError::internal("scaling stored no object")),
+        };
+        Ok(Written { outcome: Outcome::Unsaved(of(&kind, &scaled)?), ..written })
+    }
+}
+
+fn wanted(kind: &Kind, doc: &Doc, stored: &Stored, intent: &Intent) -> Result<(i64, Option<Revision>), ApiError> {
+    let scale = of(kind, doc)?;
+    let next = match intent {
+        Intent::Replace(next) => next.clone(),
+        Intent::Patch(how, bytes) => {
+            let value = match how {
+                orc_store::client::PatchKind::Json => orc_core::patch::json(scale.into_value(), bytes)?,
+                orc_store::client::PatchKind::Apply => return Err(super::client::not_built("server-side apply", "scale")),
+                // Scale has no lists: strategic and plain merge are the same.
+                _ => orc_core::patch::merge(scale.into_value(), bytes)?,
+            };
+            Doc::from_value(value)?
+        }
+        other => return Err(ApiError::bad_request(format!("{other:?} does not apply to a scale"))),
+    };
+    let replicas = next.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or_default();
+    if replicas < 0 || replicas > i64::from(i32::MAX) {
+        let path = orc_core::validation::FieldPath::new("spec").child("replicas");
+        let error = orc_core::validation::FieldError::invalid(&path, json!(replicas), "must be greater than or equal to 0");
+        return Err(ApiError::invalid("autoscaling", "Scale", &stored.key.name, &[error]));
+    }
+    let demanded = orc_store::local::rules::demanded_revision(&next)?;
+    if demanded.is_some_and(|demanded| demanded != stored.revision) {
+        return Err(ApiError::stale(&kind.info.group, &kind.info.plural, &stored.key.name));
+    }
+    Ok((replicas, demanded))
+}

@@ -1,0 +1,95 @@
+//! `serviceaccounts/token`: signs a token bound to an account and, if asked, to a pod.
+
+use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
+use orc_store::client::{Freshness, Outcome, WriteOptions, Written};
+use orc_store::local::rules::timestamp;
+use serde_json::{Value, json};
+
+use super::Registry;
+use crate::identity::service_account::{Bound, Claims, ISSUER, Ref};
+
+/// The shortest and the default life of a token in seconds, as upstream has them.
+const SHORTEST: i64 = 600;
+const DEFAULT: i64 = 3600;
+/// The longest, 2^32 seconds, as upstream's validation.
+const LONGEST: i64 = 1 << 32;
+
+impl Registry {
+    /// Answers a TokenRequest.
+    ///
+    /// # Errors
+    /// 404 for an account or a bound object that is not there, 422 for a life that is too short.
+    pub(super) async fn token(&self, key: &ObjectKey, mut request: Doc, _: &WriteOptions) -> Result<Written, ApiError> {
+        let kind = self.kind(&key.resource)?;
+        let (account, _) = self.current(&kind, key).await?;
+        let seconds = request.at(&["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or(DEFAULT);
+        check_life(key, seconds)?;
+        let audiences = request.at(&["spec", "audiences"]).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut aud: Vec<String> = audiences.iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+        if aud.is_empty() {
+            aud.push(ISSUER.to_owned());
+        }
+        let pod = self.bound_pod(key, &request).await?;
+        let node = match &pod {
+            Some((_, node)) if !node.is_empty() => self.node_ref(node).await?,
+            _ => None,
+        };
+        let now = self.system.clock.now();
+        let account = Ref { name: key.name.to_string(), uid: account.head.uid.to_string() };
+        let namespace = key.namespace_str().to_owned();
+        let claims = Claims {
+            aud: aud.clone(),
+            exp: now.as_second() + seconds,
+            iat: now.as_second(),
+            iss: ISSUER.to_owned(),
+            jti: self.system.ids.uid(),
+            nbf: now.as_second(),
+            sub: format!("system:serviceaccount:{namespace}:{}", key.name),
+            bound: Bound { namespace, node, pod: pod.map(|(pod, _)| pod), secret: None, serviceaccount: account },
+        };
+        let expires = now.checked_add(std::time::Duration::from_secs(seconds.unsigned_abs())).map_err(ApiError::internal)?;
+        request.set(&["apiVersion"], "authentication.k8s.io/v1");
+        request.set(&["kind"], "TokenRequest");
+        request.set(&["metadata", "name"], key.name.as_str());
+        request.set(&["metadata", "namespace"], key.namespace_str());
+        request.set(&["metadata", "creationTimestamp"], timestamp(now));
+        request.set(&["spec", "audiences"], aud);
+        request.set(&["spec", "expirationSeconds"], seconds);
+        request.set(&["status"], json!({"token": self.signer.sign(&claims)?, "expirationTimestamp": timestamp(expires)}));
+        Ok(Written { outcome: Outcome::Unsaved(request), code: 201, warnings: Vec::new() })
+    }
+
+    async fn bound_pod(&self, key: &ObjectKey, request: &Doc) -> Result<Option<(Ref, String)>, ApiError> {
+        let Some(to) = request.at(&["spec", "boundObjectRef"]).filter(|to| !to.is_null()) else { return Ok(None) };
+        let text = |name: &str| to.get(name).and_then(Value::as_str).unwrap_or_default();
+        if text("kind") != "Pod" {
+            return Err(super::client::not_built(&format!("token bound to a {}", text("kind")), "serviceaccounts"));
+        }
+        let pod = ObjectKey { resource: ResourceId::new("", "pods"), namespace: key.namespace.clone(), name: text("name").into() };
+        let stored = self.store.get(&pod, Freshness::Latest).await?;
+        let stored = stored.ok_or_else(|| ApiError::not_found("", "pods", text("name")))?;
+        if !text("uid").is_empty() && *stored.head.uid != *text("uid") {
+            let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", text("uid"));
+            return Err(ApiError::conflict("", "pods", text("name"), why));
+        }
+        let node = stored.head.field("spec.nodeName").to_owned();
+        Ok(Some((Ref { name: text("name").to_owned(), uid: stored.head.uid.to_string() }, node)))
+    }
+
+    async fn node_ref(&self, node: &str) -> Result<Option<Ref>, ApiError> {
+        let key = ObjectKey::cluster(ResourceId::new("", "nodes"), node);
+        let stored = self.store.get(&key, Freshness::Any).await?;
+        Ok(stored.map(|stored| Ref { name: node.to_owned(), uid: stored.head.uid.to_string() }))
+    }
+}
+
+fn check_life(key: &ObjectKey, seconds: i64) -> Result<(), ApiError> {
+    let why = match seconds {
+        ..SHORTEST => "may not specify a duration less than 10 minutes",
+        LONGEST.. => "may not specify a duration larger than 2^32 seconds",
+        _ => return Ok(()),
+    };
+    let path = orc_core::validation::FieldPath::new("spec").child("expirationSeconds");
+    let error = orc_core::validation::FieldError::invalid(&path, json!(seconds), why);
+    Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", &key.name, &[error]))
+}

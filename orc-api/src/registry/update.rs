@@ -1,0 +1,137 @@
+//! Replacement, patches and in-process modification: one loop for all three.
+
+use orc_core::{ApiError, Doc, ObjectKey};
+use orc_store::Stored;
+use orc_store::backend::Expect;
+use orc_store::client::{Intent, Outcome, Subresource, WriteOptions, Written};
+use orc_store::local::rules;
+
+use super::kind::Kind;
+use super::{MAX_TRIES, Registry};
+use crate::identity::Identity;
+
+/// An update that is ready to be committed.
+struct Prepared {
+    doc: Doc,
+    warnings: Vec<String>,
+    /// The client named the revision it read, so that losing a race is its business.
+    pinned: bool,
+}
+
+impl Registry {
+    pub(super) async fn update(
+        &self,
+        key: &ObjectKey,
+        sub: Option<&Subresource>,
+        intent: &Intent,
+        options: &WriteOptions,
+        who: &Identity,
+    ) -> Result<Written, ApiError> {
+        let kind = self.kind(&key.resource)?;
+        let sub = sub.map(Subresource::as_str);
+        for _ in 0..MAX_TRIES {
+            let (stored, current) = match self.current(&kind, key).await {
+                Err(error) if error.is_not_found() && sub.is_none() => return self.create_instead(&kind, key, intent, options, who, error).await,
+                other => other?,
+            };
+            let prepared = self.prepare(&kind, &stored, &current, sub, intent, options)?;
+            match self.commit_update(&kind, key, &stored, &current, prepared, options).await {
+                Ok(written) => return Ok(written),
+                Err((error, true)) if error.is_conflict() => continue,
+                Err((error, _)) => return Err(error),
+            }
+        }
+        Err(ApiError::stale(&kind.info.group, &kind.info.plural, &key.name))
+    }
+
+    /// A PUT to a name that does not exist creates it, for the kinds that allow it.
+    async fn create_instead(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        intent: &Intent,
+        options: &WriteOptions,
+        who: &Identity,
+        missing: ApiError,
+    ) -> Result<Written, ApiError> {
+        match intent {
+            Intent::Replace(doc) if kind.rules.allow_create_on_update() => self.create(key, None, doc.clone(), options, who).await,
+            _ => Err(missing),
+        }
+    }
+
+    fn prepare(
+        &self,
+        kind: &Kind,
+        stored: &Stored,
+        current: &Doc,
+        sub: Option<&str>,
+        intent: &Intent,
+        options: &WriteOptions,
+    ) -> Result<Prepared, ApiError> {
+        rules::check_preconditions(stored, &options.preconditions)?;
+        let wanted = kind.apply(stored, current, intent)?;
+        let demanded = rules::demanded_revision(&wanted)?;
+        self.check_demand(kind, stored, current, &wanted, intent)?;
+        if let Some(demanded) = demanded
+            && demanded != stored.revision
+        {
+            return Err(ApiError::stale(&kind.info.group, &kind.info.plural, &stored.key.name));
+        }
+        let (mut doc, mut warnings) = kind.decode(wanted, options)?;
+        kind.canonical(&mut doc);
+        kind.rules.default(doc.value_mut());
+        let mut doc = rules::merge_update(current, doc, rules::Part::Whole);
+        kind.rules.prepare_update(doc.value_mut(), current.value(), sub);
+        rules::check_finalizers(current, &doc)?;
+        kind.check(&doc, &kind.rules.validate_update(doc.value(), current.value(), sub))?;
+        warnings.extend(kind.rules.warnings(doc.value(), Some(current.value())));
+        Ok(Prepared { doc, warnings, pinned: demanded.is_some() && !matches!(intent, Intent::Modify(_)) })
+    }
+
+    fn check_demand(&self, kind: &Kind, stored: &Stored, current: &Doc, wanted: &Doc, intent: &Intent) -> Result<(), ApiError> {
+        let uid = wanted.str_at(&["metadata", "uid"]).unwrap_or_default();
+        let have = current.str_at(&["metadata", "uid"]).unwrap_or_default();
+        if matches!(intent, Intent::Replace(_)) && !uid.is_empty() && uid != have {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");
+            return Err(ApiError::conflict(&kind.info.group, &kind.info.plural, &stored.key.name, why));
+        }
+        Ok(())
+    }
+
+    /// Commits; the flag of a failure says whether the loop may try again on the newer state.
+    async fn commit_update(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        stored: &std::sync::Arc<Stored>,
+        current: &Doc,
+        prepared: Prepared,
+        options: &WriteOptions,
+    ) -> Result<Written, (ApiError, bool)> {
+        let Prepared { mut doc, warnings, pinned } = prepared;
+        let claim = self.allocator.claim(&key.resource, &mut doc, Some(current)).map_err(|e| (e, false))?;
+        kind.canonical(&mut doc);
+        if options.dry_run {
+            doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
+            return Ok(Written { outcome: Outcome::Unsaved(doc), code: 200, warnings });
+        }
+        let written = |outcome| Written { outcome: Outcome::Persisted(outcome), code: 200, warnings };
+        if rules::is_ready_to_go(&doc) && no_spec_finalizers(&doc) {
+            let removed = self.remove(key, stored.revision).await.map_err(|e| (e, !pinned))?;
+            return Ok(written(removed));
+        }
+        let body = doc.to_body();
+        if body == stored.body {
+            return Ok(written(stored.clone()));
+        }
+        let committed = self.store.commit(key, Some(body), Expect::At(stored.revision), None).await.map_err(|e| (e, !pinned))?;
+        claim.keep();
+        Ok(written(committed.stored))
+    }
+}
+
+/// Namespaces also wait for the finalizers of their spec.
+pub(super) fn no_spec_finalizers(doc: &Doc) -> bool {
+    doc.kind() != "Namespace" || doc.at(&["spec", "finalizers"]).and_then(|v| v.as_array()).is_none_or(Vec::is_empty)
+}

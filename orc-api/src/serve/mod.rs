@@ -1,0 +1,83 @@
+//! The TLS listener: accepts connections, checks client certificates, and feeds requests to the API service.
+//!
+//! HTTP/2 by ALPN for many watches on one connection; HTTP/1.1 for upgrades. A slow or hostile client harms only itself:
+//! handshakes and headers have a deadline, and streams, buffers and connections a bound.
+
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+pub use tls::{TlsError, acceptor};
+
+use crate::http::{ApiService, BoxError};
+use crate::identity::from_certificate;
+
+/// Connections at a time; each holds a file, a TLS session and its streams.
+const MAX_CONNECTIONS: usize = 16_384;
+/// A client that has not finished its handshake by then is dropped.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A client that has not sent its headers by then is dropped.
+const HEADERS: Duration = Duration::from_secs(30);
+/// Streams on one HTTP/2 connection: client-go opens one for every watch.
+const MAX_STREAMS: u32 = 10_000;
+/// Bytes buffered for a stream whose reader is slow.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Accepts connections until the future is dropped. Open connections end with their clients or the runtime.
+pub async fn serve(listener: TcpListener, tls: TlsAcceptor, service: ApiService) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of files, mostly: wait for some to be closed.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (tls, service) = (tls.clone(), service.clone());
+        tokio::spawn(async move {
+            if let Err(error) = connection(stream, tls, service).await {
+                tracing::debug!(%error, "a connection ended");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, tls: TlsAcceptor, service: ApiService) -> Result<(), BoxError> {
+    stream.set_nodelay(true)?;
+    let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
+    let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|c| from_certificate(c));
+    let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (service, peer) = (service.clone(), peer.clone());
+        async move {
+            let mut request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
+            if let Some(identity) = peer {
+                request.extensions_mut().insert(identity);
+            }
+            Ok::<_, std::convert::Infallible>(service.answer(request).await)
+        }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    server.serve_connection_with_upgrades(TokioIo::new(stream), answer).await
+}

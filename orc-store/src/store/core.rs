@@ -1,0 +1,180 @@
+//! What the driver writes and readers share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use orc_core::{ApiError, Head, ObjectKey, ResourceId, Revision};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::config::{FieldsOf, StoreConfig};
+use super::history::History;
+use super::place::{Place, parse_key};
+use super::shard::{Objects, Shard};
+use super::watermark::Watermark;
+use crate::backend::{RawEvent, RawKey, RawRecord};
+use crate::stored::Stored;
+
+/// A snapshot kept for a paged list.
+pub(crate) struct Pin {
+    pub(crate) at: Revision,
+    pub(crate) until: jiff::Timestamp,
+    pub(crate) objects: Objects,
+}
+
+/// A resource and what its readers share.
+pub(crate) struct Resource {
+    pub(crate) shard: RwLock<Shard>,
+    pub(crate) pins: Mutex<VecDeque<Pin>>,
+}
+
+/// The replica of everything.
+pub(crate) struct Core {
+    pub(crate) config: StoreConfig,
+    pub(crate) applied: Watermark,
+    pub(crate) closing: watch::Sender<bool>,
+    fields: FieldsOf,
+    resources: RwLock<Resources>,
+}
+
+struct Resources {
+    map: BTreeMap<ResourceId, Arc<Resource>>,
+    /// The floor of resources that were empty when the replica was read.
+    floor: Revision,
+}
+
+/// A state of the whole backend.
+#[derive(Default)]
+pub(crate) struct Image {
+    pub(crate) resources: BTreeMap<ResourceId, Objects>,
+}
+
+impl Image {
+    /// Takes a key out.
+    pub(crate) fn remove(&mut self, raw: &RawKey) {
+        if let Some(key) = parse_key(raw)
+            && let Some(objects) = self.resources.get_mut(&key.resource)
+        {
+            objects.remove(&Place::of(&key));
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn new(config: StoreConfig, fields: FieldsOf) -> Self {
+        let resources = RwLock::new(Resources { map: BTreeMap::new(), floor: Revision::ZERO });
+        let applied = Watermark::new(Revision::ZERO);
+        Self { config, applied, closing: watch::Sender::new(false), fields, resources }
+    }
+
+    /// The resource, made when it has never been seen.
+    pub(crate) fn resource(&self, id: &ResourceId) -> Arc<Resource> {
+        if let Some(found) = self.resources.read().map.get(id) {
+            return found.clone();
+        }
+        let mut resources = self.resources.write();
+        let floor = resources.floor;
+        let made = || self.empty(floor);
+        resources.map.entry(id.clone()).or_insert_with(made).clone()
+    }
+
+    /// The resources that have, or had, objects.
+    pub(crate) fn known(&self) -> Vec<(ResourceId, Arc<Resource>)> {
+        self.resources.read().map.iter().map(|(id, resource)| (id.clone(), resource.clone())).collect()
+    }
+
+    fn empty(&self, floor: Revision) -> Arc<Resource> {
+        let history = History::new(floor, self.config.history_changes, self.config.history_bytes);
+        let shard = RwLock::new(Shard::new(Objects::new(), history, floor));
+        Arc::new(Resource { shard, pins: Mutex::default() })
+    }
+
+    /// Reads the head of a body.
+    pub(crate) fn head(&self, key: &ObjectKey, body: &Bytes) -> Result<Head, ApiError> {
+        Head::parse(body, &(self.fields)(&key.resource))
+    }
+
+    /// Reads a record.
+    pub(crate) fn read(&self, raw: &RawKey, body: Bytes, revision: Revision) -> Result<Stored, String> {
+        let named = || String::from_utf8_lossy(raw).into_owned();
+        let key = parse_key(raw).ok_or_else(|| format!("{} is not an object's key", named()))?;
+        let head = self.head(&key, &body).map_err(|e| format!("{}: {e}", named()))?;
+        Ok(Stored::new(key, revision, head, body))
+    }
+
+    /// Adds a record to an image.
+    pub(crate) fn collect(&self, image: &mut Image, record: RawRecord) -> Result<(), String> {
+        let stored = Arc::new(self.read(&record.key, record.value, record.revision)?);
+        let objects = image.resources.entry(stored.key.resource.clone()).or_default();
+        objects.insert(Place::of(&stored.key), stored);
+        Ok(())
+    }
+
+    /// Applies one event of the feed. Called by one task, in order.
+    pub(crate) fn apply(&self, event: RawEvent) {
+        match event {
+            RawEvent::Progress(to) => self.applied.raise(to),
+            RawEvent::Put(RawRecord { key, value, revision }) => {
+                match self.read(&key, value, revision) {
+                    Ok(stored) => self.change(&stored.key.clone(), revision, Some(Arc::new(stored))),
+                    // Commits through a store are read before they are made, so this is a foreign writer.
+                    Err(error) => tracing::error!(%revision, error, "a record does not read back and is not shown"),
+                }
+                self.applied.raise(revision);
+            }
+            RawEvent::Delete { key, revision } => {
+                if let Some(key) = parse_key(&key) {
+                    self.change(&key, revision, None);
+                }
+                self.applied.raise(revision);
+            }
+        }
+    }
+
+    fn change(&self, key: &ObjectKey, revision: Revision, after: Option<Arc<Stored>>) {
+        let resource = self.resource(&key.resource);
+        let wake = resource.shard.write().apply(Place::of(key), revision, after);
+        for waker in wake {
+            waker.send_replace(());
+        }
+    }
+
+    /// Puts a whole state in the place of this one; histories start anew at `at`.
+    pub(crate) fn reset(&self, mut image: Image, at: Revision) {
+        let known = {
+            let mut resources = self.resources.write();
+            resources.floor = resources.floor.max(at);
+            for id in image.resources.keys() {
+                resources.map.entry(id.clone()).or_insert_with(|| self.empty(at));
+            }
+            resources.map.clone()
+        };
+        for (id, resource) in known {
+            let objects = image.resources.remove(&id).unwrap_or_default();
+            let wake = resource.shard.write().reset(objects, at);
+            for waker in wake {
+                waker.send_replace(());
+            }
+        }
+        self.applied.raise(at);
+    }
+
+    /// Reads the heads of a resource's objects again, after its selectable fields changed. Its watchers list again.
+    pub(crate) fn refresh(&self, id: &ResourceId) -> Result<(), ApiError> {
+        let resource = self.resource(id);
+        let mut shard = resource.shard.write();
+        let mut objects = Objects::new();
+        for (place, old) in &shard.objects {
+            let head = self.head(&old.key, &old.body)?;
+            objects.insert(place.clone(), Arc::new(Stored::new(old.key.clone(), old.revision, head, old.body.clone())));
+        }
+        let at = self.applied.get();
+        let wake = shard.reset(objects, at);
+        drop(shard);
+        for waker in wake {
+            waker.send_replace(());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Follows the backend's feed and applies it to the replica: the one writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use orc_core::Revision;
+use orc_core::env::Clock;
+
+use super::core::{Core, Image};
+use crate::backend::{Backend, BackendError, KeyRange, Page, RawEvent};
+
+/// Records asked for at once while reading everything.
+const PAGE: usize = 10_000;
+/// Events applied before other tasks get a turn.
+const TURN: u32 = 128;
+/// The longest wait before a feed is tried again.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Reads the whole backend into the replica.
+pub(crate) async fn load(core: &Core, backend: &dyn Backend) -> Result<(), BackendError> {
+    let (mut image, mut range) = (Image::default(), KeyRange::all());
+    let mut shown: Option<(Revision, Revision)> = None;
+    let (first, last) = loop {
+        let page = backend.scan(range.clone(), None, Page { limit: PAGE }).await?;
+        let (first, last) = shown.map_or((page.at, page.at), |(first, last)| (first, last.max(page.at)));
+        for record in page.records {
+            core.collect(&mut image, record).map_err(BackendError::Corrupt)?;
+        }
+        match page.next {
+            Some(start) => range.start = start,
+            None => break (first, last),
+        }
+        shown = Some((first, last));
+    };
+    catch_up(core, backend, &mut image, first, last).await?;
+    core.reset(image, last);
+    Ok(())
+}
+
+/// Pages read while others wrote show different revisions; the changes in between make them one state.
+async fn catch_up(
+    core: &Core,
+    backend: &dyn Backend,
+    image: &mut Image,
+    first: Revision,
+    last: Revision,
+) -> Result<(), BackendError> {
+    if first == last {
+        return Ok(());
+    }
+    let mut feed = backend.feed(first).await?;
+    while let Some(event) = feed.next().await {
+        let event = event?;
+        let at = match &event {
+            RawEvent::Put(record) => record.revision,
+            RawEvent::Delete { revision, .. } | RawEvent::Progress(revision) => *revision,
+        };
+        match event {
+            RawEvent::Put(record) if at <= last => core.collect(image, record).map_err(BackendError::Corrupt)?,
+            RawEvent::Delete { key, .. } if at <= last => image.remove(&key),
+            _ => {}
+        }
+        if at >= last {
+            return Ok(());
+        }
+    }
+    Err(BackendError::Unavailable("the feed ended while the store was reading".to_owned()))
+}
+
+/// Follows the feed until the task is dropped.
+pub(crate) async fn follow(core: Arc<Core>, backend: Arc<dyn Backend>, clock: Clock) {
+    let mut wait = Duration::from_millis(10);
+    loop {
+        let before = core.applied.get();
+        let error = match backend.feed(before).await {
+            Ok(feed) => drain(&core, feed).await,
+            Err(error) => error,
+        };
+        let error = match error {
+            BackendError::Compacted { asked, floor } => {
+                tracing::warn!(%asked, %floor, "the store fell behind its backend and reads everything again");
+                load(&core, &*backend).await.err()
+            }
+            other => Some(other),
+        };
+        if core.applied.get() > before {
+            wait = Duration::from_millis(10);
+        }
+        if let Some(error) = error {
+            tracing::warn!(%error, "the backend's feed ended; trying again");
+            clock.sleep(wait).await;
+            wait = (wait * 2).min(MAX_WAIT);
+        }
+    }
+}
+
+async fn drain(core: &Core, mut feed: crate::backend::RawFeed) -> BackendError {
+    let mut turn = 0;
+    while let Some(event) = feed.next().await {
+        match event {
+            Ok(event) => core.apply(event),
+            Err(error) => return error,
+        }
+        turn += 1;
+        if turn == TURN {
+            turn = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+    BackendError::Unavailable("the feed ended".to_owned())
+}
