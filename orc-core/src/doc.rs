@@ -14,7 +14,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;

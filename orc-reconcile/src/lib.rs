@@ -18,5 +18,5 @@ pub mod source;
 pub use controller::{Controller, LoopStatus};
 pub use queue::{Backoff, Queue};
 pub use reconciler::{Classify, Failure, Key, Next, Reconciler, service};
-pub use source::{Sink, Source};
+pub use source::{CacheSource, FnSource, Sink, Source};
 pub use tokio_util::sync::CancellationToken;

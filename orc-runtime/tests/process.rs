@@ -9,7 +9,7 @@ use orc_runtime::runtime::*;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub fn before_main() {}
+fn before_main() {}
 
 #[test]
 fn a_container_leaves_its_exit_and_its_log() {
@@ -38,13 +38,22 @@ fn pods_have_their_own_network_names_and_processes() {
     });
 }
 
-const SERVE: &str = "exec python3 -c '
+/// A server that says its name. Without a hosts file, python would wait for a name server first.
+fn web(node: &Node, name: &str) -> ContainerConfig {
+    let script = "exec python3 -c '
 import http.server, sys
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(sys.argv[1].encode())
     def log_message(self, *a): pass
 http.server.HTTPServer((\"0.0.0.0\", 8080), H).serve_forever()' ";
+    let hosts = node.dir.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 localhost host-a host-b\n").unwrap();
+    ContainerConfig {
+        mounts: vec![Mount { host_path: hosts, container_path: "/etc/hosts".into(), ..Default::default() }],
+        ..shell("web", &format!("{script} {name}"))
+    }
+}
 
 async fn get(address: (std::net::IpAddr, u16)) -> Option<String> {
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
@@ -61,7 +70,7 @@ fn two_pods_listen_on_one_port_and_are_reached_from_host_and_pod() {
         let mut ips = Vec::new();
         for name in ["a", "b"] {
             let sandbox = runtime.run_sandbox(&node.sandbox(name)).await.unwrap();
-            run(&runtime, &sandbox.id, &shell("web", &format!("{SERVE} {name}"))).await;
+            run(&runtime, &sandbox.id, &web(&node, name)).await;
             ips.push(sandbox.ips[0]);
         }
         for (ip, name) in ips.iter().zip(["a", "b"]) {
@@ -87,12 +96,11 @@ fn pods_of_two_nodes_on_one_bridge_reach_each_other() {
         let first = node.runtime().await;
         let mut config = node.config();
         config.state_dir = node.dir.path().join("second");
-        let other = node.range.to_string().replace("10.", "10.9").replacen("10.9", "10.", 1);
-        let octets: Vec<u8> = other.split(['.', '/']).take(4).map(|t| t.parse().unwrap()).collect();
+        let octets = node.range.gateway().octets();
         config.pod_cidr = Some(format!("10.{}.{}.0/24", octets[1], octets[2].wrapping_add(1)).parse().unwrap());
         let second = orc_runtime::process::ProcessRuntime::new(config).await.unwrap();
         let sandbox = first.run_sandbox(&node.sandbox("a")).await.unwrap();
-        run(&first, &sandbox.id, &shell("web", &format!("{SERVE} far"))).await;
+        run(&first, &sandbox.id, &web(&node, "far")).await;
         eventually("the server answers", || get((sandbox.ips[0], 8080))).await;
         let ask = format!("import urllib.request as u; print(u.urlopen('http://{}:8080').read())", sandbox.ips[0]);
         let client = ContainerConfig { command: vec!["python3".into(), "-c".into(), ask], ..shell("client", "") };
@@ -131,7 +139,7 @@ fn a_new_runtime_adopts_what_an_old_one_left() {
         assert_ne!(other.ips, sandbox.ips);
         let mut events = runtime.events();
         runtime.stop_container(&stays, Duration::ZERO).await.unwrap();
-        assert_eq!(events.next().await, Some(Event::Pod("p".into())));
+        while events.next().await.unwrap() != Event::Pod("p".into()) {}
     });
 }
 
@@ -349,6 +357,32 @@ fn users_and_capabilities_are_lowered() {
         let (_, log) = outcome(&node, &runtime, "p", &config).await;
         let want = ["1000", "1001", "1001 1002", "CapBnd:\t00000000a80425fb", "CapEff:\t0000000000000000"];
         assert_eq!(texts(&log), want);
+    });
+}
+
+#[test]
+fn without_namespaces_only_host_network_pods_run() {
+    on_a_node(|node| async move {
+        let mut config = node.config();
+        config.isolation = orc_runtime::process::Isolation::Unavailable { reason: "the test says so".into() };
+        let runtime = orc_runtime::process::ProcessRuntime::new(config).await.unwrap();
+        let error = runtime.run_sandbox(&node.sandbox("own")).await.unwrap_err();
+        assert!(error.to_string().contains("the test says so"), "{error}");
+        let host = SandboxConfig { host_network: true, ..node.sandbox("p") };
+        let sandbox = runtime.run_sandbox(&host).await.unwrap();
+        let mount = Mount { host_path: "/etc".into(), container_path: "/x".into(), ..Default::default() };
+        let mounted = ContainerConfig { mounts: vec![mount], ..shell("m", "true") };
+        assert!(runtime.create_container(&sandbox.id, &mounted).await.is_err());
+        let id = run(&runtime, &sandbox.id, &shell("c", "(setsid sleep 1000 & echo $!); exec sleep 1000")).await;
+        let log = runtime.container_status(&id).await.unwrap().log_path.unwrap();
+        let child = eventually("the child's id is logged", || async {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            texts(&text).first().map(|line| line.to_string())
+        })
+        .await;
+        runtime.stop_container(&id, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(runtime.container_status(&id).await.unwrap().exit_code, Some(143));
+        assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "what the container left is killed");
     });
 }
 

@@ -12,6 +12,7 @@
 //! | [`cache`] | [`Caches`] and [`Cache`], fed by watches, with indexes |
 //! | [`dialer`] | [`NodeDialer`], the one way from the API to a node |
 //! | [`env`] | [`Env`], the one constructor argument of every loop |
+//! | [`testing`] | laws that every backend must keep, and faults |
 
 pub mod api;
 pub mod backend;
@@ -23,6 +24,7 @@ pub mod event;
 pub mod local;
 pub mod store;
 pub mod stored;
+pub mod testing;
 
 pub use api::Api;
 pub use backend::{Backend, BackendError};

@@ -1,10 +1,9 @@
 //! Who sends a request.
 
-use http::Request;
 use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap};
 use orc_core::ApiError;
 
-use super::Body;
 use super::service::ApiService;
 use crate::identity::Identity;
 
@@ -17,11 +16,11 @@ impl ApiService {
     ///
     /// # Errors
     /// 401 for a token that proves nothing.
-    pub(super) async fn authenticate(&self, request: &Request<Body>) -> Result<Identity, ApiError> {
-        if let Some(identity) = request.extensions().get::<Identity>() {
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Identity, ApiError> {
+        if let Some(identity) = extensions.get::<Identity>() {
             return Ok(identity.clone());
         }
-        let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(Identity::anonymous()) };
+        let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Identity::anonymous()) };
         let token = header.to_str().ok().and_then(|text| text.strip_prefix(BEARER)).map(str::trim);
         if let Some(token) = token {
             for authenticator in &self.config().tokens {

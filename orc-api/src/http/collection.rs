@@ -53,7 +53,7 @@ impl ApiService {
             Form::Object => Ok(respond::json_slices(code, served.present(stored, None, true)?)),
             Form::Metadata => Ok(respond::json(code, &metadata_only(stored, None, "PartialObjectMetadata")?)),
             Form::Table => {
-                let table = self.table(served, std::slice::from_ref(stored), stored.revision, query)?;
+                let table = self.table(served, std::slice::from_ref(&stored), stored.revision, query)?;
                 Ok(respond::json(code, &table))
             }
         }
@@ -89,9 +89,9 @@ impl ApiService {
     }
 
     /// A Table of objects.
-    pub(super) fn table<S: AsRef<Stored>>(&self, served: &Served, items: &[S], at: Revision, query: &Query) -> Result<Value, ApiError> {
+    pub(super) fn table<S: std::borrow::Borrow<Stored>>(&self, served: &Served, items: &[S], at: Revision, query: &Query) -> Result<Value, ApiError> {
         let now = self.config().clock.now();
-        let rows = items.iter().map(|item| row(served, item.as_ref(), None, query, now)).collect::<Result<Vec<_>, _>>()?;
+        let rows = items.iter().map(|item| row(served, item.borrow(), None, query, now)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": at.to_string()},
             "columnDefinitions": table::columns(&served.info, &served.version), "rows": rows,

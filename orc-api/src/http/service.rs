@@ -60,10 +60,10 @@ impl ApiService {
         }
     }
 
-    async fn handle(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+    async fn handle(&self, mut request: Request<Body>) -> Result<Response<Body>, ApiError> {
         let query = Query::parse(request.uri().query());
         let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
-        let who = self.authenticate(&request).await?;
+        let who = self.authenticate_parts(&mut request).await?;
         let asks = info.attributes();
         if !self.config().registry.authorizer().permits(&who, &asks) {
             return Err(asks.refuse(&who));
@@ -75,6 +75,12 @@ impl ApiService {
                 self.resource(Call { who, info, query, manager, request }).await
             }
         }
+    }
+
+    /// Takes the parts apart: a body cannot be held across an await by reference.
+    async fn authenticate_parts(&self, request: &mut Request<Body>) -> Result<Identity, ApiError> {
+        let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
+        self.authenticate(&headers, &extensions).await
     }
 
     async fn resource(&self, call: Call) -> Result<Response<Body>, ApiError> {

@@ -2,6 +2,8 @@
 
 use super::Strategy;
 use super::rules::{Generation, Kind};
+use super::{autoscaling, claims, config, endpoints, event, lease, namespace, network, node, pod, policy, rbac, service};
+use super::{storage, workload};
 
 /// The rules of a storage resource, as `pods` or `deployments.apps`. Resources that are not built in get the storage
 /// semantics of a plain namespaced kind; ask [`known`] where that matters.
@@ -15,12 +17,93 @@ pub fn known(resource_id: &str) -> bool {
 }
 
 static PLAIN: Kind = Kind::NAMESPACED;
+static STATUS: Kind = Kind { status: true, ..Kind::NAMESPACED };
+static CLUSTER: Kind = Kind::CLUSTER;
+static CLUSTER_STATUS: Kind = Kind { status: true, ..Kind::CLUSTER };
+static CLUSTER_STATUS_SPEC: Kind = Kind::CLUSTER.with_status();
 static CLUSTER_SPEC: Kind = Kind::CLUSTER.with_generation(Generation::Spec);
+static CLUSTER_CONTENT: Kind = Kind::CLUSTER.with_generation(Generation::Content);
+/// Definitions and API services want the version that an update is based on.
+static DEFINITION: Kind = Kind { unconditional_update: false, ..Kind::CLUSTER.with_status() };
+static API_SERVICE: Kind = Kind { unconditional_update: false, ..CLUSTER_STATUS };
 
 fn find(resource_id: &str) -> Option<&'static dyn Strategy> {
-    Some(match resource_id {
-        "configmaps" => &PLAIN,
-        "storageclasses.storage.k8s.io" => &CLUSTER_SPEC,
+    core(resource_id).or_else(|| grouped(resource_id)).or_else(|| plain(resource_id))
+}
+
+fn core(id: &str) -> Option<&'static dyn Strategy> {
+    Some(match id {
+        "pods" => &pod::POD,
+        "namespaces" => &namespace::NAMESPACE,
+        "nodes" => &node::NODE,
+        "services" => &service::SERVICE,
+        "endpoints" => &endpoints::ENDPOINTS,
+        "configmaps" => &config::CONFIG_MAP,
+        "secrets" => &config::SECRET,
+        "serviceaccounts" => &config::SERVICE_ACCOUNT,
+        "events" => &event::CORE,
+        "persistentvolumes" => &claims::VOLUME,
+        "persistentvolumeclaims" => &claims::CLAIM,
+        "replicationcontrollers" => &workload::REPLICATION_CONTROLLER,
+        "podtemplates" => &workload::POD_TEMPLATE,
+        "resourcequotas" => &policy::QUOTA,
+        "limitranges" => &policy::LIMIT_RANGE,
+        _ => return None,
+    })
+}
+
+fn grouped(id: &str) -> Option<&'static dyn Strategy> {
+    Some(match id {
+        "events.events.k8s.io" => &event::NEW,
+        "endpointslices.discovery.k8s.io" => &endpoints::SLICE,
+        "leases.coordination.k8s.io" => &lease::LEASE,
+        "deployments.apps" => &workload::DEPLOYMENT,
+        "replicasets.apps" => &workload::REPLICA_SET,
+        "daemonsets.apps" => &workload::DAEMON_SET,
+        "statefulsets.apps" => &workload::STATEFUL_SET,
+        "controllerrevisions.apps" => &workload::CONTROLLER_REVISION,
+        "jobs.batch" => &workload::JOB,
+        "cronjobs.batch" => &workload::CRON_JOB,
+        "horizontalpodautoscalers.autoscaling" => &autoscaling::AUTOSCALER,
+        "poddisruptionbudgets.policy" => &policy::BUDGET,
+        "priorityclasses.scheduling.k8s.io" => &policy::PRIORITY_CLASS,
+        "roles.rbac.authorization.k8s.io" => &rbac::ROLE,
+        "clusterroles.rbac.authorization.k8s.io" => &rbac::CLUSTER_ROLE,
+        "rolebindings.rbac.authorization.k8s.io" => &rbac::ROLE_BINDING,
+        "clusterrolebindings.rbac.authorization.k8s.io" => &rbac::CLUSTER_ROLE_BINDING,
+        "ingresses.networking.k8s.io" => &network::INGRESS,
+        "ingressclasses.networking.k8s.io" => &network::INGRESS_CLASS,
+        "networkpolicies.networking.k8s.io" => &network::POLICY,
+        "servicecidrs.networking.k8s.io" => &network::SERVICE_CIDR,
+        "storageclasses.storage.k8s.io" => &storage::CLASS,
+        "csidrivers.storage.k8s.io" => &storage::DRIVER,
+        "csinodes.storage.k8s.io" => &storage::NODE,
+        "csistoragecapacities.storage.k8s.io" => &storage::CAPACITY,
+        "volumeattachments.storage.k8s.io" => &storage::ATTACHMENT,
+        "volumeattributesclasses.storage.k8s.io" => &storage::ATTRIBUTES,
+        "runtimeclasses.node.k8s.io" => &storage::RUNTIME,
+        _ => return None,
+    })
+}
+
+/// Kinds with storage semantics only: no defaulting or validation of their own yet.
+fn plain(id: &str) -> Option<&'static dyn Strategy> {
+    Some(match id {
+        "ipaddresses.networking.k8s.io" => &CLUSTER,
+        "certificatesigningrequests.certificates.k8s.io" => &CLUSTER_STATUS,
+        "validatingwebhookconfigurations.admissionregistration.k8s.io"
+        | "mutatingwebhookconfigurations.admissionregistration.k8s.io" => &CLUSTER_CONTENT,
+        "validatingadmissionpolicies.admissionregistration.k8s.io" => &CLUSTER_STATUS_SPEC,
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io"
+        | "mutatingadmissionpolicies.admissionregistration.k8s.io"
+        | "mutatingadmissionpolicybindings.admissionregistration.k8s.io" => &CLUSTER_SPEC,
+        "flowschemas.flowcontrol.apiserver.k8s.io"
+        | "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io" => &CLUSTER_STATUS_SPEC,
+        "customresourcedefinitions.apiextensions.k8s.io" => &DEFINITION,
+        "apiservices.apiregistration.k8s.io" => &API_SERVICE,
+        "resourceclaims.resource.k8s.io" => &STATUS,
+        "resourceclaimtemplates.resource.k8s.io" => &PLAIN,
+        "deviceclasses.resource.k8s.io" | "resourceslices.resource.k8s.io" => &CLUSTER_SPEC,
         _ => return None,
     })
 }

@@ -107,6 +107,6 @@ fn dated(days: i64, clock: &Clock) -> CertificateParams {
     params
 }
 
-fn date(second: i64) -> rcgen::time::OffsetDateTime {
-    rcgen::time::OffsetDateTime::from_unix_timestamp(second).unwrap_or(rcgen::time::OffsetDateTime::UNIX_EPOCH)
+fn date(second: i64) -> time::OffsetDateTime {
+    time::OffsetDateTime::from_unix_timestamp(second).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
 }

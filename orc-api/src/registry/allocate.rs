@@ -173,7 +173,8 @@ fn given_address(ranges: &mut Ranges, text: &str, had: &Held, taken: &mut Held) 
     if had.addresses.contains(&address) {
         return Vec::new();
     }
-    let path = FieldPath::new("spec").child("clusterIPs");
+    let spec = FieldPath::new("spec");
+    let path = spec.child("clusterIPs");
     let refuse = |why: String| vec![FieldError::invalid(&path, json!([text]), format!("failed to allocate IP {text}: {why}"))];
     if address <= ranges.base || address >= ranges.base + ranges.size - 1 {
         let bits = ranges.size.leading_zeros() + 1;
@@ -202,7 +203,10 @@ fn node_ports(ranges: &mut Ranges, doc: &mut Doc, had: &Held, taken: &mut Held) 
             taken.ports.insert(free);
             port["nodePort"] = free.into();
         } else if number > 0 && !had.ports.contains(&number) && !taken.ports.contains(&number) {
-            let path = FieldPath::new("spec").child("ports").index(at).child("nodePort");
+            let (spec, at) = (FieldPath::new("spec"), at);
+            let ports = spec.child("ports");
+            let port = ports.index(at);
+            let path = port.child("nodePort");
             let (low, high) = ranges.ports;
             if !(low..=high).contains(&number) {
                 let why = format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");

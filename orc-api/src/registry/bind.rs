@@ -17,8 +17,8 @@ impl Registry {
     pub(super) async fn bind(&self, key: &ObjectKey, binding: &Doc, options: &WriteOptions) -> Result<Written, ApiError> {
         let node = binding.str_at(&["target", "name"]).unwrap_or_default().to_owned();
         if node.is_empty() {
-            let path = orc_core::validation::FieldPath::new("target").child("name");
-            let error = orc_core::validation::FieldError::required(&path, "");
+            let target = orc_core::validation::FieldPath::new("target");
+            let error = orc_core::validation::FieldError::required(&target.child("name"), "");
             return Err(ApiError::invalid("", "Binding", &key.name, &[error]));
         }
         let uid = binding.str_at(&["metadata", "uid"]).unwrap_or_default().to_owned();

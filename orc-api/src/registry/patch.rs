@@ -3,6 +3,7 @@
 use orc_core::{ApiError, Doc, Reason, patch};
 use orc_store::Stored;
 use orc_store::client::{Intent, PatchKind};
+use serde_json::Value;
 
 use super::kind::Kind;
 
@@ -46,20 +47,26 @@ impl Kind {
         Ok(doc.clone())
     }
 
-    fn patched(&self, kind: PatchKind, base: serde_json::Value, bytes: &[u8]) -> Result<serde_json::Value, ApiError> {
+    fn patched(&self, kind: PatchKind, mut base: Value, bytes: &[u8]) -> Result<Value, ApiError> {
+        let patch = read(bytes)?;
         match kind {
-            PatchKind::Json => patch::json(base, bytes),
-            PatchKind::Merge => patch::merge(base, bytes),
-            PatchKind::Strategic => match self.message {
-                Some(message) => patch::strategic(base, bytes, message),
-                None => Err(ApiError::new(
-                    Reason::UnsupportedMediaType,
-                    "strategic merge patch is not supported for custom resources; use application/merge-patch+json",
-                )),
-            },
-            PatchKind::Apply => Err(super::client::not_built("server-side apply", &self.info.plural)),
+            PatchKind::Json => patch::apply_json(&mut base, &patch)?,
+            PatchKind::Merge => patch::apply_merge(&mut base, &patch)?,
+            PatchKind::Strategic => patch::apply_strategic(&mut base, &patch, self.message.ok_or_else(no_strategic)?)?,
+            PatchKind::Apply => return Err(super::client::not_built("server-side apply", &self.info.plural)),
         }
+        Ok(base)
     }
+}
+
+/// A patch as a tree.
+pub(super) fn read(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))
+}
+
+fn no_strategic() -> ApiError {
+    let message = "strategic merge patch is not supported for custom resources; use application/merge-patch+json";
+    ApiError::new(Reason::UnsupportedMediaType, message)
 }
 
 fn mentions_revision(patch: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 use orc_core::labels::Selector;
 use orc_core::{ApiError, Doc, ObjectKey, Revision};
 use orc_store::Stored;
-use orc_store::client::{Intent, Modify, Outcome, WriteOptions, Written};
+use orc_store::client::{Intent, Modify, Outcome, PatchKind, WriteOptions, Written};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -63,19 +63,21 @@ fn wanted(kind: &Kind, doc: &Doc, stored: &Stored, intent: &Intent) -> Result<(i
     let next = match intent {
         Intent::Replace(next) => next.clone(),
         Intent::Patch(how, bytes) => {
-            let value = match how {
-                orc_store::client::PatchKind::Json => orc_core::patch::json(scale.into_value(), bytes)?,
-                orc_store::client::PatchKind::Apply => return Err(super::client::not_built("server-side apply", "scale")),
+            let (mut value, patch) = (scale.into_value(), super::patch::read(bytes)?);
+            match how {
+                PatchKind::Json => orc_core::patch::apply_json(&mut value, &patch)?,
+                PatchKind::Apply => return Err(super::client::not_built("server-side apply", "scale")),
                 // Scale has no lists: strategic and plain merge are the same.
-                _ => orc_core::patch::merge(scale.into_value(), bytes)?,
-            };
+                PatchKind::Merge | PatchKind::Strategic => orc_core::patch::apply_merge(&mut value, &patch)?,
+            }
             Doc::from_value(value)?
         }
         other => return Err(ApiError::bad_request(format!("{other:?} does not apply to a scale"))),
     };
     let replicas = next.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or_default();
     if replicas < 0 || replicas > i64::from(i32::MAX) {
-        let path = orc_core::validation::FieldPath::new("spec").child("replicas");
+        let spec = orc_core::validation::FieldPath::new("spec");
+        let path = spec.child("replicas");
         let error = orc_core::validation::FieldError::invalid(&path, json!(replicas), "must be greater than or equal to 0");
         return Err(ApiError::invalid("autoscaling", "Scale", &stored.key.name, &[error]));
     }

@@ -89,7 +89,8 @@ fn check_life(key: &ObjectKey, seconds: i64) -> Result<(), ApiError> {
         LONGEST.. => "may not specify a duration larger than 2^32 seconds",
         _ => return Ok(()),
     };
-    let path = orc_core::validation::FieldPath::new("spec").child("expirationSeconds");
+    let spec = orc_core::validation::FieldPath::new("spec");
+    let path = spec.child("expirationSeconds");
     let error = orc_core::validation::FieldError::invalid(&path, json!(seconds), why);
     Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", &key.name, &[error]))
 }

@@ -36,7 +36,11 @@ mod tests {
     /// The agent holds its runtime as `Arc<dyn RuntimeService>`.
     #[test]
     fn every_trait_is_object_safe() {
-        fn takes(_: Option<(&dyn Runtime, &dyn Observe, &dyn Images, &dyn Streams, &dyn RuntimeService)>) {}
-        takes(None);
+        fn takes<T: ?Sized>() {}
+        takes::<dyn Runtime>();
+        takes::<dyn Observe>();
+        takes::<dyn Images>();
+        takes::<dyn Streams>();
+        takes::<dyn RuntimeService>();
     }
 }

@@ -149,7 +149,11 @@ fn own_namespaces(spec: &PodSpec, shm: &Path) -> io::Result<()> {
 impl ShimRecord {
     /// Names this process.
     pub(crate) fn of_this_process() -> io::Result<Self> {
-        let pid = std::process::id() as i32;
+        Self::of(std::process::id() as i32)
+    }
+
+    /// Names another process.
+    pub(crate) fn of(pid: i32) -> io::Result<Self> {
         Ok(Self { pid, start_time: start_time(pid)?, boot_id: boot_id()? })
     }
 

@@ -99,10 +99,14 @@ pub(crate) fn make_target(at: &Path, directory: bool) -> io::Result<()> {
     if directory {
         return std::fs::create_dir_all(at);
     }
+    if at.exists() {
+        // Also one that may not be written: it is only mounted on.
+        return Ok(());
+    }
     if let Some(parent) = at.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    if std::fs::symlink_metadata(at).is_ok_and(|have| have.is_symlink()) && !at.exists() {
+    if std::fs::symlink_metadata(at).is_ok_and(|have| have.is_symlink()) {
         std::fs::remove_file(at)?;
     }
     std::fs::OpenOptions::new().create(true).append(true).open(at).map(drop)

@@ -57,9 +57,6 @@ impl Program<'_> {
 
     fn enter_directory(&self) -> Result<(), String> {
         let cwd = if self.spec.cwd.is_empty() { "/" } else { &self.spec.cwd };
-        if self.spec.isolate && !Path::new(cwd).exists() {
-            std::fs::create_dir_all(cwd).map_err(|e| format!("make working directory {cwd}: {e}"))?;
-        }
         std::env::set_current_dir(cwd).map_err(|e| format!("enter working directory {cwd}: {e}"))
     }
 

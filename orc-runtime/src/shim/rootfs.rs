@@ -46,6 +46,10 @@ pub(crate) fn enter(spec: &StartSpec, shm: &Path) -> io::Result<()> {
         protect_proc(spec)?;
     }
     place_mounts(spec, sources)?;
+    if !spec.cwd.is_empty() && !Path::new(&spec.cwd).exists() {
+        make_target(Path::new(&spec.cwd), true)
+            .map_err(|e| io::Error::new(e.kind(), format!("make working directory {}: {e}", spec.cwd)))?;
+    }
     if spec.readonly_root { layers.freeze(spec) } else { Ok(()) }
 }
 

@@ -25,9 +25,10 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// `clone` without shared memory: a fork that may put the child into new namespaces.
+/// `clone` without shared memory: a fork that may put the child into new namespaces. In a process with threads the
+/// child may do nothing but [`exit_now`].
 pub(crate) fn clone_process(flags: libc::c_int) -> io::Result<Fork> {
-    // SAFETY: no CLONE_VM and no new stack, so this is fork(); the caller is single-threaded (module contract).
+    // SAFETY: no CLONE_VM and no new stack, so this is fork(); see the contract above.
     let pid = unsafe { libc::syscall(libc::SYS_clone, (flags | SIGCHLD) as libc::c_ulong, 0, 0, 0, 0) };
     match pid {
         0 => Ok(Fork::Child),

@@ -22,10 +22,10 @@ mod before_main {
     static HOOK: extern "C" fn() = hook;
 }
 
-pub struct Node {
-    pub dir: tempfile::TempDir,
-    pub network: Arc<Network>,
-    pub range: Cidr,
+pub(crate) struct Node {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) network: Arc<Network>,
+    pub(crate) range: Cidr,
 }
 
 impl Node {
@@ -38,19 +38,19 @@ impl Node {
         Self { dir, network: Arc::new(Network::start(instance).await.unwrap()), range }
     }
 
-    pub fn config(&self) -> ProcessConfig {
+    pub(crate) fn config(&self) -> ProcessConfig {
         ProcessConfig::new(self.dir.path().join("runtime")).with_network(self.network.clone(), self.range)
     }
 
-    pub async fn runtime(&self) -> ProcessRuntime {
+    pub(crate) async fn runtime(&self) -> ProcessRuntime {
         ProcessRuntime::new(self.config()).await.unwrap()
     }
 
-    pub fn logs(&self) -> PathBuf {
+    pub(crate) fn logs(&self) -> PathBuf {
         self.dir.path().join("logs")
     }
 
-    pub fn sandbox(&self, uid: &str) -> SandboxConfig {
+    pub(crate) fn sandbox(&self, uid: &str) -> SandboxConfig {
         SandboxConfig {
             pod_uid: uid.into(),
             name: uid.into(),
@@ -63,7 +63,7 @@ impl Node {
 }
 
 /// Runs a test on a fresh node, or says why not. Everything the node made is removed, whatever happened.
-pub fn on_a_node<F: Future<Output = ()>>(test: impl FnOnce(Arc<Node>) -> F) {
+pub(crate) fn on_a_node<F: Future<Output = ()>>(test: impl FnOnce(Arc<Node>) -> F) {
     if let Isolation::Unavailable { reason } = Isolation::detect() {
         eprintln!("skipped: {reason}");
         return;
@@ -84,7 +84,7 @@ pub fn on_a_node<F: Future<Output = ()>>(test: impl FnOnce(Arc<Node>) -> F) {
     });
 }
 
-pub fn shell(name: &str, script: &str) -> ContainerConfig {
+pub(crate) fn shell(name: &str, script: &str) -> ContainerConfig {
     ContainerConfig {
         name: name.into(),
         image: "host".into(),
@@ -95,14 +95,14 @@ pub fn shell(name: &str, script: &str) -> ContainerConfig {
 }
 
 /// Makes and starts a container.
-pub async fn run(runtime: &ProcessRuntime, sandbox: &SandboxId, config: &ContainerConfig) -> ContainerId {
+pub(crate) async fn run(runtime: &ProcessRuntime, sandbox: &SandboxId, config: &ContainerConfig) -> ContainerId {
     let id = runtime.create_container(sandbox, config).await.unwrap();
     runtime.start_container(&id).await.unwrap();
     id
 }
 
 /// Waits until the container ended.
-pub async fn ended(runtime: &ProcessRuntime, id: &ContainerId) -> ContainerStatus {
+pub(crate) async fn ended(runtime: &ProcessRuntime, id: &ContainerId) -> ContainerStatus {
     eventually("the container ends", || async {
         let status = runtime.container_status(id).await.unwrap();
         (status.state == ContainerState::Exited).then_some(status)
@@ -110,7 +110,7 @@ pub async fn ended(runtime: &ProcessRuntime, id: &ContainerId) -> ContainerStatu
     .await
 }
 
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> T {
     for _ in 0..1500 {
         if let Some(value) = check().await {
             return value;
@@ -121,7 +121,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check:
 }
 
 /// Runs a script to its end and returns how it ended and its log file.
-pub async fn outcome(node: &Node, runtime: &ProcessRuntime, pod: &str, config: &ContainerConfig) -> (ContainerStatus, String) {
+pub(crate) async fn outcome(node: &Node, runtime: &ProcessRuntime, pod: &str, config: &ContainerConfig) -> (ContainerStatus, String) {
     let sandbox = runtime.run_sandbox(&node.sandbox(pod)).await.unwrap();
     let id = run(runtime, &sandbox.id, config).await;
     let status = ended(runtime, &id).await;
@@ -130,6 +130,6 @@ pub async fn outcome(node: &Node, runtime: &ProcessRuntime, pod: &str, config: &
 }
 
 /// The text of a log file, without times.
-pub fn texts(log: &str) -> Vec<&str> {
+pub(crate) fn texts(log: &str) -> Vec<&str> {
     log.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap()).collect()
 }

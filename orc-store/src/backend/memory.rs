@@ -63,16 +63,7 @@ impl Backend for MemoryBackend {
     async fn scan(&self, range: KeyRange, at: Option<Revision>, page: Page) -> Result<RawPage, BackendError> {
         let records = self.records.lock();
         current_only(at, records.last)?;
-        let end = range.end.map_or(Bound::Unbounded, Bound::Excluded);
-        if matches!(&end, Bound::Excluded(end) if *end <= range.start) {
-            return Ok(RawPage { at: records.last, ..RawPage::default() });
-        }
-        let mut found = records.map.range((Bound::Included(range.start), end));
-        let taken = found.by_ref().take(page.limit.max(1));
-        let taken: Vec<RawRecord> = taken
-            .map(|(key, (value, revision))| RawRecord { key: key.clone(), value: value.clone(), revision: *revision })
-            .collect();
-        Ok(RawPage { records: taken, at: records.last, next: found.next().map(|(key, _)| key.clone()) })
+        Ok(scan(&records.map, records.last, range, page))
     }
 
     async fn feed(&self, after: Revision) -> Result<RawFeed, BackendError> {
@@ -82,6 +73,22 @@ impl Backend for MemoryBackend {
     async fn bounds(&self) -> Result<Bounds, BackendError> {
         Ok(Bounds { current: self.ring.last(), compacted: self.ring.floor() })
     }
+}
+
+/// A page of a map.
+pub(super) fn scan(map: &BTreeMap<RawKey, (Bytes, Revision)>, at: Revision, range: KeyRange, page: Page) -> RawPage {
+    let end = range.end.map_or(Bound::Unbounded, Bound::Excluded);
+    if matches!(&end, Bound::Excluded(end) if *end <= range.start) {
+        return RawPage { at, ..RawPage::default() };
+    }
+    let mut found = map.range((Bound::Included(range.start), end));
+    let record = |(key, (value, revision)): (&RawKey, &(Bytes, Revision))| RawRecord {
+        key: key.clone(),
+        value: value.clone(),
+        revision: *revision,
+    };
+    let records = found.by_ref().take(page.limit.max(1)).map(record).collect();
+    RawPage { records, at, next: found.next().map(|(key, _)| key.clone()) }
 }
 
 /// Whether a key's state is as expected. A key that is absent cannot be deleted, whatever was expected.
@@ -98,5 +105,20 @@ pub(super) fn current_only(at: Option<Revision>, last: Revision) -> Result<(), B
     match at {
         Some(asked) if asked != last => Err(BackendError::Compacted { asked, floor: last }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::check_backend;
+
+    #[tokio::test]
+    async fn it_keeps_the_laws() {
+        for seed in 0..20 {
+            check_backend(|| async { Arc::new(MemoryBackend::new()) as Arc<dyn Backend> }, seed).await;
+        }
     }
 }

@@ -13,6 +13,8 @@ mod volume;
 
 pub use affinity::node_selector;
 pub use affinity::node_selector_term;
+pub(super) use default::storage_source as storage_defaults;
 pub use default::{default, default_for_pod, volume_claim};
 pub use validate::{Scope, template, toleration_list, validate};
 pub use volume::local_path;
+pub(super) use volume::{driver, no_back_steps, storage};

@@ -1,0 +1,33 @@
+//! What is told to people about a pod: data for Event objects.
+
+/// One thing worth an Event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodEvent {
+    /// `Warning`, else `Normal`.
+    pub warning: bool,
+    /// Kubernetes' reason.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+    /// The field concerned (`spec.containers{web}`); empty for the whole pod.
+    pub field: String,
+}
+
+impl PodEvent {
+    /// Of a normal course of things.
+    pub fn normal(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { warning: false, reason, message: message.into(), field: String::new() }
+    }
+
+    /// Of trouble.
+    pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::normal(reason, message) }
+    }
+
+    /// Names the container that it is about.
+    pub fn of_container(mut self, init: bool, name: &str) -> Self {
+        let list = if init { "initContainers" } else { "containers" };
+        self.field = format!("spec.{list}{{{name}}}");
+        self
+    }
+}

@@ -1,0 +1,281 @@
+//! One container of the pod: its runs, its restart policy, and what stands in its way.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{self as core, Container, ContainerStateTerminated, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::backoff::Backoff;
+use super::probes::Probes;
+use crate::runtime::{ContainerId, ContainerState, ContainerStatus, SandboxId, reason};
+
+/// Where in the pod a container stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// Runs to its end before the next one starts.
+    Init,
+    /// An init container that goes on running.
+    Sidecar,
+    /// One of `spec.containers`.
+    Main,
+}
+
+/// When a container is run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// Where in its life a run is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stage {
+    Created,
+    Running { since: Timestamp },
+    Exited(ContainerStateTerminated),
+}
+
+/// One run of a container: the one with the highest attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Run {
+    pub(super) id: ContainerId,
+    pub(super) attempt: u32,
+    /// `None` for a run that only the API remembers.
+    pub(super) sandbox: Option<SandboxId>,
+    pub(super) stage: Stage,
+}
+
+/// Why a container waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) reason: String,
+    pub(super) message: String,
+    /// When to try again.
+    pub(super) until: Timestamp,
+    /// Whether its image is the trouble.
+    pub(super) image: bool,
+}
+
+/// A container of the pod.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) policy: Policy,
+    pub(super) run: Option<Run>,
+    /// How the run before the present one ended.
+    pub(super) last_end: Option<ContainerStateTerminated>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) restarts: Backoff,
+    pub(super) pulls: Backoff,
+    pub(super) probes: Probes,
+    /// The run whose back-off has been told of.
+    pub(super) told: Option<ContainerId>,
+    /// The run that a failed probe or a stop condemned.
+    pub(super) condemned: Option<ContainerId>,
+}
+
+impl Slot {
+    pub(super) fn new(container: &Container, init: bool, pod_policy: Policy) -> Self {
+        let own = container.restart_policy.as_deref().map(policy);
+        let role = match (init, own) {
+            (true, Some(Policy::Always)) => Role::Sidecar,
+            (true, _) => Role::Init,
+            (false, _) => Role::Main,
+        };
+        let policy = own.unwrap_or(match (role, pod_policy) {
+            (Role::Init, Policy::Always) => Policy::OnFailure,
+            (_, policy) => policy,
+        });
+        Self {
+            name: container.name.clone(),
+            role,
+            policy,
+            run: None,
+            last_end: None,
+            trouble: None,
+            restarts: Backoff::default(),
+            pulls: Backoff::default(),
+            probes: Probes::default(),
+            told: None,
+            condemned: None,
+        }
+    }
+
+    /// Takes up what the API remembers of the container.
+    pub(super) fn restore(&mut self, status: &core::ContainerStatus, now: Timestamp) {
+        let attempt = u32::try_from(status.restart_count).unwrap_or_default();
+        let state = status.state.as_ref();
+        let ended = state.and_then(|state| state.terminated.clone());
+        let last = status.last_state.as_ref().and_then(|state| state.terminated.clone());
+        let waiting = state.and_then(|state| state.waiting.as_ref());
+        let id = status.container_id.as_deref().map(|id| ContainerId::new(id.split_once("://").map_or(id, |(_, id)| id)));
+        if waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff")) {
+            self.restarts = Backoff::after(attempt, now);
+        }
+        let Some(id) = id.filter(|id| !id.as_str().is_empty()) else {
+            self.last_end = last;
+            return;
+        };
+        let running = state.and_then(|state| state.running.as_ref());
+        let stage = match (running, ended, &last) {
+            (Some(running), _, _) => Stage::Running { since: running.started_at.as_ref().map_or(now, |at| at.0) },
+            (None, Some(ended), _) => Stage::Exited(ended),
+            (None, None, Some(last)) => Stage::Exited(last.clone()),
+            (None, None, None) => Stage::Exited(lost(&id, None, now)),
+        };
+        if state.is_some_and(|state| state.waiting.is_none()) {
+            self.last_end = last;
+        }
+        self.probes.adopt(&id, status.started.unwrap_or(false), status.ready);
+        self.run = Some(Run { id, attempt, sandbox: None, stage });
+    }
+
+    /// Takes in what the runtime shows of this container: all its attempts, in any order.
+    pub(super) fn observe(&mut self, seen: &[&ContainerStatus], now: Timestamp) {
+        let newest = seen.iter().max_by_key(|status| status.attempt);
+        let known = self.run.as_ref().map(|run| run.attempt);
+        match newest {
+            Some(status) if known.is_none_or(|known| status.attempt >= known) => {
+                if known.is_some_and(|known| status.attempt > known) {
+                    self.last_end = self.run.take().map(|run| run.into_end(now));
+                }
+                if let Some(before) = seen.iter().find(|other| other.attempt + 1 == status.attempt)
+                    && before.state == ContainerState::Exited
+                {
+                    self.last_end = Some(end_of(before));
+                }
+                self.take(status);
+            }
+            _ => self.lose(now),
+        }
+    }
+
+    fn take(&mut self, status: &ContainerStatus) {
+        let stage = match status.state {
+            ContainerState::Created => Stage::Created,
+            ContainerState::Running => Stage::Running { since: status.started_at.unwrap_or(status.created_at) },
+            ContainerState::Exited => Stage::Exited(end_of(status)),
+            // The runtime cannot tell right now: what was known stays.
+            ContainerState::Unknown => match self.run.take() {
+                Some(run) if run.id == status.id => run.stage,
+                _ => Stage::Running { since: status.started_at.unwrap_or(status.created_at) },
+            },
+        };
+        if !matches!(stage, Stage::Created) && self.trouble.as_ref().is_some_and(|t| t.reason != "RunContainerError") {
+            self.trouble = None;
+        }
+        self.run =
+            Some(Run { id: status.id.clone(), attempt: status.attempt, sandbox: Some(status.sandbox_id.clone()), stage });
+    }
+
+    /// The runtime does not show the run that is remembered.
+    fn lose(&mut self, now: Timestamp) {
+        let Some(run) = &mut self.run else { return };
+        let since = match run.stage {
+            Stage::Exited(_) => return,
+            Stage::Running { since } => Some(since),
+            Stage::Created => None,
+        };
+        run.stage = Stage::Exited(lost(&run.id, since, now));
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(&self.run, Some(Run { stage: Stage::Running { .. }, .. }))
+    }
+
+    pub(super) fn end(&self) -> Option<&ContainerStateTerminated> {
+        match &self.run {
+            Some(Run { stage: Stage::Exited(end), .. }) => Some(end),
+            _ => None,
+        }
+    }
+
+    pub(super) fn succeeded(&self) -> bool {
+        self.end().is_some_and(|end| end.exit_code == 0)
+    }
+
+    /// Whether a run that ended is followed by another one.
+    pub(super) fn restarts_after_end(&self) -> bool {
+        match (self.policy, self.end()) {
+            (_, None) | (Policy::Never, _) => false,
+            (Policy::Always, _) => true,
+            (Policy::OnFailure, Some(end)) => end.exit_code != 0,
+        }
+    }
+
+    /// The attempt that the next start has.
+    pub(super) fn next_attempt(&self) -> u32 {
+        match &self.run {
+            None => 0,
+            Some(Run { stage: Stage::Created, attempt, .. }) => *attempt,
+            Some(run) => run.attempt + 1,
+        }
+    }
+
+    pub(super) fn finished_at(&self) -> Option<Timestamp> {
+        self.end().and_then(|end| end.finished_at.as_ref()).map(|at| at.0)
+    }
+
+    /// When a run that ended may be followed by the next one.
+    pub(super) fn restart_at(&self) -> Option<Timestamp> {
+        Some(self.restarts.ready_at(self.finished_at()?))
+    }
+}
+
+impl Run {
+    fn into_end(self, now: Timestamp) -> ContainerStateTerminated {
+        match self.stage {
+            Stage::Exited(end) => end,
+            Stage::Running { since } => lost(&self.id, Some(since), now),
+            Stage::Created => lost(&self.id, None, now),
+        }
+    }
+}
+
+/// `spec.restartPolicy`.
+pub(super) fn policy(text: &str) -> Policy {
+    match text {
+        "Never" => Policy::Never,
+        "OnFailure" => Policy::OnFailure,
+        _ => Policy::Always,
+    }
+}
+
+/// The pod's policy.
+pub(super) fn pod_policy(pod: &Pod) -> Policy {
+    policy(pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always"))
+}
+
+/// Whole seconds, as Kubernetes writes times.
+pub(super) fn time(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+fn end_of(status: &ContainerStatus) -> ContainerStateTerminated {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let code = status.exit_code.unwrap_or(137);
+    let fallback = if code == 0 { reason::COMPLETED } else { reason::ERROR };
+    ContainerStateTerminated {
+        container_id: Some(status.id.to_string()),
+        exit_code: code,
+        // Only the runtime's own word counts; 128 + n already says the signal, and kubelet leaves it out.
+        signal: None,
+        reason: text(&status.reason).or_else(|| text(fallback)),
+        message: text(&status.message),
+        started_at: status.started_at.map(time),
+        finished_at: Some(time(status.finished_at.unwrap_or(status.created_at))),
+    }
+}
+
+fn lost(id: &ContainerId, since: Option<Timestamp>, now: Timestamp) -> ContainerStateTerminated {
+    ContainerStateTerminated {
+        container_id: Some(id.to_string()),
+        exit_code: 137,
+        reason: Some(reason::UNKNOWN.to_owned()),
+        message: Some("The container could not be located when the pod was observed".to_owned()),
+        started_at: since.map(time),
+        finished_at: Some(time(now)),
+        ..Default::default()
+    }
+}
