@@ -80,6 +80,11 @@ fn two_pods_listen_on_one_port_and_are_reached_from_host_and_pod() {
         let ask = format!("python3 -c 'import urllib.request as u; print(u.urlopen(\"http://{}:8080\").read())'", ips[0]);
         let (_, log) = outcome(&node, &runtime, "c", &shell("client", &ask)).await;
         assert_eq!(texts(&log), ["b'a'"]);
+        // In the background, holding the pipe: the answer does not wait for it.
+        let sh = ["sh", "-c", "sleep 1000 & echo started"].map(str::to_owned);
+        let server = runtime.list_containers(None).await.unwrap()[0].id.clone();
+        let out = runtime.exec_sync(&server, &sh, Duration::from_secs(30)).await.unwrap();
+        assert_eq!(out.stdout, b"started\n");
         // Over the pod's own loopback.
         let sandbox = &runtime.list_sandboxes().await.unwrap()[1];
         let mut forwarded = runtime.port_forward(&sandbox.id, 8080).await.unwrap();
@@ -87,6 +92,29 @@ fn two_pods_listen_on_one_port_and_are_reached_from_host_and_pod() {
         let mut text = String::new();
         forwarded.read_to_string(&mut text).await.unwrap();
         assert!(text.ends_with('b'), "{text}");
+    });
+}
+
+#[test]
+fn a_host_port_leads_into_the_pod_and_is_exclusive() {
+    on_a_node(|node| async move {
+        let runtime = node.runtime().await;
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mapping =
+            PortMapping { host_port: free.port(), container_port: 8080, protocol: Protocol::Tcp, host_ip: "127.0.0.1".into() };
+        let with_port = |name| SandboxConfig { port_mappings: vec![mapping.clone()], ..node.sandbox(name) };
+        let sandbox = runtime.run_sandbox(&with_port("a")).await.unwrap();
+        run(&runtime, &sandbox.id, &web(&node, "a")).await;
+        let answer = || async { get((free.ip(), free.port())).await.filter(|text| !text.is_empty()) };
+        assert_eq!(eventually("the host port answers", answer).await, "a");
+        let error = runtime.run_sandbox(&with_port("b")).await.unwrap_err();
+        assert!(error.to_string().contains(&free.port().to_string()), "{error}");
+        assert_eq!(runtime.list_sandboxes().await.unwrap().len(), 1);
+        drop(runtime);
+        let runtime = node.runtime().await;
+        assert_eq!(eventually("an adopted pod's port answers", answer).await, "a");
+        runtime.stop_sandbox(&sandbox.id).await.unwrap();
+        runtime.run_sandbox(&with_port("c")).await.unwrap();
     });
 }
 

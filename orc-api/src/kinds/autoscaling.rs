@@ -28,7 +28,7 @@ fn default(object: &mut Value) {
     let spec = ensure(object, "spec");
     put_default(spec, "minReplicas", 1);
     if version_one {
-        return;
+        return put_default(spec, "targetCPUUtilizationPercentage", 80);
     }
     if list(spec, "metrics").is_empty() {
         let target = json!({"type": "Utilization", "averageUtilization": 80});
@@ -112,6 +112,8 @@ fn metric(metric: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
             return e.required(&path.child("type"), "must specify a metric source type");
         }
         let all: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+        // Said twice: the type is not known, and no field belongs to it.
+        e.supported(&path.child("type"), kind, &all);
         return e.supported(&path.child("type"), kind, &all);
     };
     let given: Vec<&str> = TYPES.iter().map(|(_, f)| *f).filter(|f| has(metric, f)).collect();

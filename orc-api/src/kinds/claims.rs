@@ -12,6 +12,7 @@ const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "Read
 /// The rules of `persistentvolumeclaims`.
 pub(super) static CLAIM: Kind = Kind {
     status: true,
+    revalidates_meta: true,
     default: claim_default,
     prepare_create: |claim| put(claim, "status", json!({"phase": "Pending"})),
     validate: |claim, e| claim_spec(get(claim, "spec"), &SPEC, e),
@@ -34,6 +35,7 @@ pub(super) static VOLUME: Kind = Kind {
 fn claim_default(claim: &mut Value) {
     pod_spec::volume_claim(ensure(claim, "spec"));
     let spec = ensure(claim, "spec");
+    source_rules(spec);
     // The two forms of the source mean the same where both can say it.
     if has(spec, "dataSource") && !has(spec, "dataSourceRef") {
         let source = get(spec, "dataSource").clone();
@@ -46,6 +48,19 @@ fn claim_default(claim: &mut Value) {
     }
     if let Some(status) = child(claim, "status") {
         put_text(status, "phase", "Pending");
+    }
+}
+
+/// The old form may name a claim or a snapshot only; the newer one may not leave the namespace. Both are dropped quietly.
+fn source_rules(spec: &mut Value) {
+    let (group, kind) = (text(get(spec, "dataSource"), "apiGroup"), text(get(spec, "dataSource"), "kind"));
+    let claim = group.is_empty() && kind == "PersistentVolumeClaim";
+    let snapshot = group == "snapshot.storage.k8s.io" && kind == "VolumeSnapshot";
+    if has(spec, "dataSource") && !has(spec, "dataSourceRef") && !claim && !snapshot {
+        remove(spec, "dataSource");
+    }
+    if !text(get(spec, "dataSourceRef"), "namespace").is_empty() {
+        remove(spec, "dataSourceRef");
     }
 }
 
@@ -312,7 +327,7 @@ fn volume_update(new: &Value, old: &Value, e: &mut FieldErrors) {
     if changed {
         e.forbidden(&SPEC.child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation\n");
     }
-    e.immutable(&SPEC.child("volumeMode"), get(spec, "volumeMode"), get(was, "volumeMode"));
+    e.immutable(&FieldPath::new("volumeMode"), get(spec, "volumeMode"), get(was, "volumeMode"));
     if has(was, "nodeAffinity") {
         e.immutable(&SPEC.child("nodeAffinity"), get(spec, "nodeAffinity"), get(was, "nodeAffinity"));
     }

@@ -128,7 +128,7 @@ fn slice_endpoints(slice: &Value, kind: &str, e: &mut FieldErrors) {
             e.add(FieldError::too_many(&at, addresses.len(), 100));
         }
         for (j, address) in addresses.iter().enumerate() {
-            slice_address(address, kind, &at.index(j), e);
+            slice_address(address, kind, &at, &at.index(j), e);
         }
         if has(endpoint, "nodeName") {
             let node = text(endpoint, "nodeName");
@@ -143,18 +143,15 @@ fn slice_endpoints(slice: &Value, kind: &str, e: &mut FieldErrors) {
     }
 }
 
-fn slice_address(address: &str, kind: &str, path: &FieldPath<'_>, e: &mut FieldErrors) {
+fn slice_address(address: &str, kind: &str, all: &FieldPath<'_>, path: &FieldPath<'_>, e: &mut FieldErrors) {
     match kind {
-        "IPv4" => match ip::parse_sloppy(address) {
-            Some(parsed) if ip::is_v4(parsed) => super::ports::special_ip(address, path, e),
-            Some(_) => e.invalid(path, address, "must be an IPv4 address"),
-            None => {
-                e.each(path, address, ip::ip(address));
+        "IPv4" | "IPv6" => match ip::parse_sloppy(address) {
+            Some(parsed) => {
+                if ip::is_v4(parsed) != (kind == "IPv4") {
+                    e.invalid(all, address, format!("must be an {kind} address"));
+                }
+                super::ports::special_ip(address, path, e);
             }
-        },
-        "IPv6" => match ip::parse_sloppy(address) {
-            Some(parsed) if !ip::is_v4(parsed) => super::ports::special_ip(address, path, e),
-            Some(_) => e.invalid(path, address, "must be an IPv6 address"),
             None => e.each(path, address, ip::ip(address)),
         },
         "FQDN" => fqdn(address, path, e),
@@ -242,11 +239,6 @@ fn slice_ports(slice: &Value, e: &mut FieldErrors) {
         match text(port, "protocol") {
             "" => e.required(&here.child("protocol"), ""),
             protocol => e.supported(&here.child("protocol"), protocol, &["SCTP", "TCP", "UDP"]),
-        }
-        if let Some(number) = int(port, "port") {
-            for rule in names::port_number(number) {
-                e.invalid(&here.child("port"), number, rule);
-            }
         }
         let protocol = text(port, "appProtocol");
         if has(port, "appProtocol") {

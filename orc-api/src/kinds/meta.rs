@@ -8,11 +8,6 @@ const METADATA: FieldPath<'static> = FieldPath::new("metadata");
 /// Events may not own objects.
 const BANNED_OWNERS: [(&str, &str); 1] = [("v1", "Event")];
 
-/// Drops members that mean nothing.
-pub(super) fn default(object: &mut Value) {
-    let _ = object;
-}
-
 /// Checks the metadata of a new object; its name must be final (generated already).
 pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str) -> Vec<String>, e: &mut FieldErrors) {
     let meta = get(object, "metadata");
@@ -130,6 +125,27 @@ fn finalizers(meta: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     }
 }
 
+/// Takes back what a change of metadata is not asked about: identity that was left out, and times.
+pub fn prepare_update(new: &mut Value, old: &Value) {
+    let before = get(old, "metadata");
+    let metadata = ensure(new, "metadata");
+    for field in ["name", "namespace", "uid", "deletionGracePeriodSeconds"] {
+        if text(metadata, field).is_empty() && !get(metadata, field).is_number() && has(before, field) {
+            put(metadata, field, get(before, field).clone());
+        }
+    }
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        if has(before, field) {
+            put(metadata, field, get(before, field).clone());
+        }
+    }
+}
+
+/// What every update checks of the metadata itself.
+pub fn validate_common(object: &Value, e: &mut FieldErrors) {
+    validate_accessors(get(object, "metadata"), e);
+}
+
 /// Checks a change of metadata: identity stays, finalizers are not added while deleting.
 pub fn validate_update(new: &Value, old: &Value, e: &mut FieldErrors) {
     let (new, old) = (get(new, "metadata"), get(old, "metadata"));
@@ -144,9 +160,6 @@ pub fn validate_update(new: &Value, old: &Value, e: &mut FieldErrors) {
             );
             e.forbidden(&p.child("finalizers"), rule);
         }
-    }
-    if text(new, "resourceVersion").is_empty() && has(new, "resourceVersion") {
-        e.invalid(&p.child("resourceVersion"), "", "must be specified for an update");
     }
     let (before, after) = (int(old, "generation").unwrap_or(0), int(new, "generation").unwrap_or(0));
     if after < before {

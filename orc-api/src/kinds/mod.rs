@@ -4,9 +4,12 @@
 //! the table by storage resource. Nothing here does I/O or keeps state, so the rules run the same in the server, in a
 //! test and in a client that checks before it sends. Texts and order of checks are Kubernetes', as clients see both.
 
+mod admission;
+mod apimachinery;
 mod autoscaling;
 mod claims;
 mod config;
+mod definition;
 mod endpoints;
 mod event;
 mod lease;
@@ -31,3 +34,6 @@ mod workload;
 pub use pod::qos;
 pub use registry::{known, strategy};
 pub use strategy::Strategy;
+
+#[cfg(test)]
+mod tests;

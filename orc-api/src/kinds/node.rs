@@ -9,16 +9,14 @@ use serde_json::Value;
 /// The rules of `nodes`.
 pub(super) static NODE: Kind = Kind {
     status: true,
+    status_on_create: true,
     generation: Generation::None,
     default,
     validate,
     validate_update,
     validate_sub,
-    prepare_create,
     ..Kind::CLUSTER
 };
-
-fn prepare_create(_node: &mut Value) {}
 
 fn default(node: &mut Value) {
     if let Some(status) = child(node, "status") {

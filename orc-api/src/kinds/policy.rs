@@ -275,7 +275,8 @@ fn limit_bounds(limit: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
             if let (Some(a), Some(b)) = (of(low), of(high))
                 && a > b
             {
-                let value = if shown == low { a } else { b };
+                // Kubernetes shows the smaller side, but for a request below the least the request.
+            let value = if (low, shown) == ("min", "defaultRequest") { b } else { a };
                 let at = path.child(shown);
                 let rule = format!("{} value {a} is greater than {} value {b}", words.0, words.1);
                 e.invalid(&at.key(name), value.to_string(), rule);

@@ -11,6 +11,7 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 pub(super) static ROLE: Kind = Kind {
     name: names::path_segment,
     create_on_update: true,
+    revalidates_meta: true,
     validate: |role, e| rules(role, true, e),
     validate_update: |role, _, e| rules(role, true, e),
     ..Kind::NAMESPACED
@@ -28,6 +29,7 @@ pub(super) static CLUSTER_ROLE: Kind = Kind {
 pub(super) static ROLE_BINDING: Kind = Kind {
     name: names::path_segment,
     create_on_update: true,
+    revalidates_meta: true,
     default: binding_default,
     validate: |binding, e| self::binding(binding, true, e),
     validate_update: |new, old, e| binding_update(new, old, true, e),

@@ -2,7 +2,7 @@
 
 use super::Strategy;
 use super::rules::{Generation, Kind};
-use super::{autoscaling, claims, config, endpoints, event, lease, namespace, network, node, pod, policy, rbac, service};
+use super::{admission, apimachinery, autoscaling, definition, claims, config, endpoints, event, lease, namespace, network, node, pod, policy, rbac, service};
 use super::{storage, workload};
 
 /// The rules of a storage resource, as `pods` or `deployments.apps`. Resources that are not built in get the storage
@@ -17,18 +17,11 @@ pub fn known(resource_id: &str) -> bool {
 }
 
 static PLAIN: Kind = Kind::NAMESPACED;
-static STATUS: Kind = Kind { status: true, ..Kind::NAMESPACED };
 static CLUSTER: Kind = Kind::CLUSTER;
-static CLUSTER_STATUS: Kind = Kind { status: true, ..Kind::CLUSTER };
-static CLUSTER_STATUS_SPEC: Kind = Kind::CLUSTER.with_status();
 static CLUSTER_SPEC: Kind = Kind::CLUSTER.with_generation(Generation::Spec);
-static CLUSTER_CONTENT: Kind = Kind::CLUSTER.with_generation(Generation::Content);
-/// Definitions and API services want the version that an update is based on.
-static DEFINITION: Kind = Kind { unconditional_update: false, ..Kind::CLUSTER.with_status() };
-static API_SERVICE: Kind = Kind { unconditional_update: false, ..CLUSTER_STATUS };
 
 fn find(resource_id: &str) -> Option<&'static dyn Strategy> {
-    core(resource_id).or_else(|| grouped(resource_id)).or_else(|| plain(resource_id))
+    core(resource_id).or_else(|| grouped(resource_id)).or_else(|| machinery(resource_id))
 }
 
 fn core(id: &str) -> Option<&'static dyn Strategy> {
@@ -86,23 +79,23 @@ fn grouped(id: &str) -> Option<&'static dyn Strategy> {
     })
 }
 
-/// Kinds with storage semantics only: no defaulting or validation of their own yet.
-fn plain(id: &str) -> Option<&'static dyn Strategy> {
+fn machinery(id: &str) -> Option<&'static dyn Strategy> {
     Some(match id {
+        "validatingwebhookconfigurations.admissionregistration.k8s.io" => &admission::VALIDATING,
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io" => &admission::MUTATING,
+        "validatingadmissionpolicies.admissionregistration.k8s.io" => &admission::POLICY,
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io" => &admission::BINDING,
+        "mutatingadmissionpolicies.admissionregistration.k8s.io" => &admission::MUTATING_POLICY,
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io" => &admission::MUTATING_BINDING,
+        "flowschemas.flowcontrol.apiserver.k8s.io" => &apimachinery::FLOW_SCHEMA,
+        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io" => &apimachinery::PRIORITY_LEVEL,
+        "apiservices.apiregistration.k8s.io" => &apimachinery::API_SERVICE,
+        "certificatesigningrequests.certificates.k8s.io" => &apimachinery::CERTIFICATE,
+        "customresourcedefinitions.apiextensions.k8s.io" => &definition::DEFINITION,
+        "resourceclaims.resource.k8s.io" => &apimachinery::RESOURCE_CLAIM,
+        "resourceclaimtemplates.resource.k8s.io" => &apimachinery::RESOURCE_CLAIM_TEMPLATE,
+        // Storage semantics only: no rules of their own yet.
         "ipaddresses.networking.k8s.io" => &CLUSTER,
-        "certificatesigningrequests.certificates.k8s.io" => &CLUSTER_STATUS,
-        "validatingwebhookconfigurations.admissionregistration.k8s.io"
-        | "mutatingwebhookconfigurations.admissionregistration.k8s.io" => &CLUSTER_CONTENT,
-        "validatingadmissionpolicies.admissionregistration.k8s.io" => &CLUSTER_STATUS_SPEC,
-        "validatingadmissionpolicybindings.admissionregistration.k8s.io"
-        | "mutatingadmissionpolicies.admissionregistration.k8s.io"
-        | "mutatingadmissionpolicybindings.admissionregistration.k8s.io" => &CLUSTER_SPEC,
-        "flowschemas.flowcontrol.apiserver.k8s.io"
-        | "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io" => &CLUSTER_STATUS_SPEC,
-        "customresourcedefinitions.apiextensions.k8s.io" => &DEFINITION,
-        "apiservices.apiregistration.k8s.io" => &API_SERVICE,
-        "resourceclaims.resource.k8s.io" => &STATUS,
-        "resourceclaimtemplates.resource.k8s.io" => &PLAIN,
         "deviceclasses.resource.k8s.io" | "resourceslices.resource.k8s.io" => &CLUSTER_SPEC,
         _ => return None,
     })

@@ -13,6 +13,8 @@ pub(super) enum Generation {
     Spec,
     /// It moves with anything outside `metadata` and `status`.
     Content,
+    /// It moves with `spec`, from nothing.
+    Late,
     /// It is 1 from the start and stays.
     Fixed,
 }
@@ -24,6 +26,10 @@ pub(super) struct Kind {
     pub(super) status: bool,
     pub(super) generation: Generation,
     pub(super) create_on_update: bool,
+    /// Whether a create may bring a status.
+    pub(super) status_on_create: bool,
+    /// Whether an update checks the metadata once more as on create, which shows in the number of causes.
+    pub(super) revalidates_meta: bool,
     pub(super) unconditional_update: bool,
     /// The rule for the object's name.
     pub(super) name: fn(&str) -> Vec<String>,
@@ -51,6 +57,8 @@ impl Kind {
         status: false,
         generation: Generation::None,
         create_on_update: false,
+        status_on_create: false,
+        revalidates_meta: false,
         unconditional_update: true,
         name: names::dns1123_subdomain,
         default: |_| {},
@@ -81,7 +89,7 @@ impl Kind {
     fn moved(&self, new: &Value, old: &Value) -> bool {
         match self.generation {
             Generation::None | Generation::Fixed => false,
-            Generation::Spec => !same(get(new, "spec"), get(old, "spec")),
+            Generation::Spec | Generation::Late => !same(get(new, "spec"), get(old, "spec")),
             Generation::Content => !same(&content(new), &content(old)),
         }
     }
@@ -115,20 +123,20 @@ pub(super) fn keep(new: &mut Value, old: &Value, key: &str) {
 
 impl Strategy for Kind {
     fn default(&self, object: &mut Value) {
-        meta::default(object);
         (self.default)(object);
     }
 
     fn prepare_create(&self, object: &mut Value) {
-        if self.status {
+        if self.status && !self.status_on_create {
             remove(object, "status");
         }
-        set_generation(object, i64::from(self.generation != Generation::None));
+        set_generation(object, i64::from(!matches!(self.generation, Generation::None | Generation::Late)));
         (self.prepare_create)(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, sub: Option<&str>) {
         let generation = int(get(old, "metadata"), "generation").unwrap_or(0);
+        meta::prepare_update(new, old);
         match sub {
             None => {
                 if self.status {
@@ -171,7 +179,13 @@ impl Strategy for Kind {
 
     fn validate_update(&self, new: &Value, old: &Value, sub: Option<&str>) -> FieldErrors {
         let mut errors = FieldErrors::new();
+        // Kubernetes checks what is common to all kinds first and the kind checks it again; clients see each cause.
+        meta::validate_common(new, &mut errors);
         meta::validate_update(new, old, &mut errors);
+        meta::validate_update(new, old, &mut errors);
+        if self.revalidates_meta && sub.is_none() {
+            meta::validate_common(new, &mut errors);
+        }
         match sub {
             None => (self.validate_update)(new, old, &mut errors),
             Some(sub) => (self.validate_sub)(new, old, sub, &mut errors),

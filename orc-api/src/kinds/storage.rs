@@ -17,13 +17,9 @@ pub(super) static CLASS: Kind = Kind {
     validate: class,
     validate_update: |new, old, e| {
         class(new, e);
-        for (field, rule) in [("parameters", "updates to parameters are forbidden."), ("provisioner", "updates to provisioner are forbidden."), ("reclaimPolicy", "updates to reclaimPolicy are forbidden.")] {
-            if !same(get(new, field), get(old, field)) {
-                e.forbidden(&FieldPath::new(field), rule);
-            }
+        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            e.immutable(&FieldPath::new(field), get(new, field), get(old, field));
         }
-        let path = FieldPath::new("volumeBindingMode");
-        e.immutable(&path, get(new, "volumeBindingMode"), get(old, "volumeBindingMode"));
     },
     ..Kind::CLUSTER
 };
@@ -34,11 +30,11 @@ pub(super) static DRIVER: Kind = Kind {
     validate: driver,
     validate_update: |new, old, e| {
         driver(new, e);
-        for field in ["attachRequired", "volumeLifecycleModes"] {
-            e.immutable(&SPEC.child(field), get(get(new, "spec"), field), get(get(old, "spec"), field));
+        for (field, shown) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")] {
+            e.immutable(&SPEC.child(shown), get(get(new, "spec"), field), get(get(old, "spec"), field));
         }
     },
-    ..Kind::CLUSTER
+    ..Kind::CLUSTER.with_generation(Generation::Late)
 };
 
 /// The rules of `csinodes.storage.k8s.io`.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Warnings about a pod.
 pub(super) fn pod(new: &Value, old: Option<&Value>) -> Vec<String> {
     let mut out = Vec::new();
-    if old.is_none() {
+    if old.is_none() && text(get(new, "metadata"), "generateName").is_empty() {
         name(new, "this is used in the Pod's hostname", &mut out);
     }
     annotations(at(new, "metadata.annotations"), "metadata", &mut out);
@@ -78,6 +78,13 @@ fn spec(spec: &Value, prefix: &str, out: &mut Vec<String>) {
             out.push(format!("{prefix}.imagePullSecrets[{i}].name: invalid empty name \"\""));
         }
     }
+    for (i, constraint) in list(spec, "topologySpreadConstraints").iter().enumerate() {
+        if !has(constraint, "labelSelector") {
+            out.push(format!(
+                "{prefix}.topologySpreadConstraints[{i}].labelSelector: a null labelSelector results in matching no pod"
+            ));
+        }
+    }
     volumes(spec, prefix, out);
     for kind in ["initContainers", "containers"] {
         for (i, container) in list(spec, kind).iter().enumerate() {
@@ -85,11 +92,6 @@ fn spec(spec: &Value, prefix: &str, out: &mut Vec<String>) {
         }
     }
     ports(spec, prefix, out);
-    if int(spec, "terminationGracePeriodSeconds").is_some_and(|s| s < 0) {
-        out.push(format!(
-            "{prefix}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
-        ));
-    }
 }
 
 fn node_labels(spec: &Value, prefix: &str, out: &mut Vec<String>) {

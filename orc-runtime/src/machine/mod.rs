@@ -28,6 +28,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 pub use events::PodEvent;
 pub use pod::Machine;
+pub(crate) use pod::find_container as container_of;
 
 use crate::runtime::{ContainerId, ContainerStatus, SandboxId, SandboxStatus};
 

@@ -42,6 +42,8 @@ pub(super) struct Run {
     pub(super) attempt: u32,
     /// `None` for a run that only the API remembers.
     pub(super) sandbox: Option<SandboxId>,
+    /// The image it was made from; empty when only the API remembers the run.
+    pub(super) image: String,
     pub(super) stage: Stage,
 }
 
@@ -128,7 +130,7 @@ impl Slot {
             self.last_end = last;
         }
         self.probes.adopt(&id, status.started.unwrap_or(false), status.ready);
-        self.run = Some(Run { id, attempt, sandbox: None, stage });
+        self.run = Some(Run { id, attempt, sandbox: None, image: String::new(), stage });
     }
 
     /// Takes in what the runtime shows of this container: all its attempts, in any order.
@@ -162,11 +164,18 @@ impl Slot {
                 _ => Stage::Running { since: status.started_at.unwrap_or(status.created_at) },
             },
         };
-        if !matches!(stage, Stage::Created) && self.trouble.as_ref().is_some_and(|t| t.reason != "RunContainerError") {
+        // What stood in the way of this run did not; what stands in the way of the next one is not told by this one's end.
+        let new = self.run.as_ref().is_none_or(|run| run.id != status.id || matches!(run.stage, Stage::Created));
+        if new && !matches!(stage, Stage::Created) {
             self.trouble = None;
         }
-        self.run =
-            Some(Run { id: status.id.clone(), attempt: status.attempt, sandbox: Some(status.sandbox_id.clone()), stage });
+        self.run = Some(Run {
+            id: status.id.clone(),
+            attempt: status.attempt,
+            sandbox: Some(status.sandbox_id.clone()),
+            image: status.image.clone(),
+            stage,
+        });
     }
 
     /// The runtime does not show the run that is remembered.

@@ -34,8 +34,8 @@ pub(crate) async fn call(dir: &PodDir, request: Request, fds: Vec<OwnedFd>) -> i
         connection.set_read_timeout(Some(PATIENCE))?;
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         wire::send(connection.as_fd(), &wire::frame(&request)?, &borrowed)?;
-        let (mut buffer, mut received) = (Vec::new(), Vec::new());
-        let reply = wire::receive_message(connection.as_fd(), &mut buffer, &mut received)?;
+        let mut received = Vec::new();
+        let reply = wire::receive_message(connection.as_fd(), &mut received)?;
         Ok(Answer { reply, fds: received, connection })
     };
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::pod_net::{Cidr, Network};
+use crate::rootless::HostPorts;
 use crate::shim::sys::{self, Fork};
 
 /// What keeps pods apart.
@@ -69,6 +70,8 @@ pub struct ProcessConfig {
     pub pod_cidr: Option<Cidr>,
     /// What keeps pods apart; [`Isolation::detect`], or what [`rootless`](crate::rootless) found.
     pub isolation: Isolation,
+    /// Opens `hostPort`s; what [`rootless`](crate::rootless) gave.
+    pub host_ports: HostPorts,
     /// The program to execute as shim: one whose `main` begins with `orc_runtime::shim::run_if_asked()`.
     pub shim_exe: PathBuf,
 }
@@ -82,6 +85,7 @@ impl ProcessConfig {
             network: None,
             pod_cidr: None,
             isolation: Isolation::detect(),
+            host_ports: HostPorts::direct(),
             shim_exe: PathBuf::from("/proc/self/exe"),
         }
     }

@@ -54,6 +54,9 @@ pub(crate) fn start_spec(
     let config = &container.config;
     let run_as = with_primary_group(&config.run_as);
     let log = (!config.log_path.as_os_str().is_empty()).then(|| sandbox.log_directory.join(&config.log_path));
+    if log.as_ref().is_some_and(|path| !path.is_absolute()) {
+        return Err(RuntimeError::Create("the sandbox has no absolute log_directory to keep the log in".to_owned()));
+    }
     let mut hidden = settings.hidden.clone();
     if !hidden.iter().any(|outer| settings.state_dir.starts_with(outer)) {
         hidden.push(settings.state_dir.clone());

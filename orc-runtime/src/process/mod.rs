@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod container;
 mod environment;
+mod host_port;
 mod identity;
 mod images;
 mod layout;
@@ -48,6 +49,7 @@ struct Inner {
     config: ProcessConfig,
     pool: Mutex<Option<IpPool>>,
     pods: Mutex<BTreeMap<SandboxId, Pod>>,
+    ports: Mutex<BTreeMap<SandboxId, host_port::OpenPorts>>,
     locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     events: broadcast::Sender<Event>,
 }
@@ -75,6 +77,7 @@ impl ProcessRuntime {
             inner: Arc::new(Inner {
                 pool: Mutex::new(config.pod_cidr.map(IpPool::new)),
                 pods: Mutex::default(),
+                ports: Mutex::default(),
                 locks: Mutex::default(),
                 events: broadcast::channel(EVENT_BACKLOG).0,
                 config,
@@ -107,6 +110,10 @@ impl ProcessRuntime {
             self.inner.pods.lock().insert(id, Pod { dir: dir.clone(), record: record.clone(), containers });
             if dir.shim_is_alive() {
                 self.watch(&dir, &record.config.pod_uid);
+                match self.open_ports(&record.config, record.ip.map(Into::into)).await {
+                    Ok(ports) => drop(self.inner.ports.lock().insert(record.id, ports)),
+                    Err(error) => tracing::error!(pod = %record.config.name, %error, "host ports of an adopted pod"),
+                }
             }
         }
         Ok(())

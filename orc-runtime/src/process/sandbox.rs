@@ -62,13 +62,6 @@ impl ProcessRuntime {
                 "this node has no pod network; only pods with hostNetwork: true run here".to_owned(),
             ));
         }
-        if let Some(port) = config.port_mappings.iter().find(|port| port.host_port != 0) {
-            return Err(RuntimeError::Sandbox(format!(
-                "hostPort {} cannot be served: the process runtime does not carry host ports into pods yet; use a \
-                 NodePort service or hostNetwork: true",
-                port.host_port
-            )));
-        }
         Ok(())
     }
 
@@ -92,6 +85,8 @@ impl ProcessRuntime {
         self.launch(dir).await?;
         let ip = if config.host_network { None } else { Some(self.give_network(id, dir).await?) };
         let node_network = shim::namespace_id("self", "net").map_err(failed("look at the node's network"))?;
+        let ports = self.open_ports(&config, ip.map(Into::into)).await?;
+        self.inner.ports.lock().insert(id.clone(), ports);
         let record = SandboxRecord { id: id.clone(), config, created_at: now(), ip, node_network, stopped: false };
         dir.write_sandbox(&record).map_err(failed("record the sandbox"))?;
         Ok(record)
@@ -124,6 +119,10 @@ impl ProcessRuntime {
     }
 
     async fn free_network(&self, id: &SandboxId) {
+        let ports = self.inner.ports.lock().remove(id);
+        if let Some(ports) = ports {
+            ports.close().await;
+        }
         if let Some(network) = &self.inner.config.network
             && let Err(error) = network.unplug(id.as_str()).await
         {

@@ -16,13 +16,15 @@ use super::pty::Terminal;
 use super::{Pod, ProcessRuntime};
 use crate::pod_net::in_namespace;
 use crate::runtime::{
-    ContainerId, ContainerState, DuplexStream, ExecOutput, ExecRequest, ExecSession, LogChunks, LogOptions,
+    ByteStream, ContainerId, ContainerState, DuplexStream, ExecOutput, ExecRequest, ExecSession, LogChunks, LogOptions,
     RuntimeError, SandboxId, SandboxState, StreamSet, Streams, TerminalSize,
 };
 use crate::shim::protocol::{ExecSpec, Reply, Request};
 
-/// The most an `exec_sync` keeps of each stream; the same as kubelet's limit for probes, generously.
+/// The most an `exec_sync` keeps of each stream: containerd's limit.
 const OUTPUT_LIMIT: u64 = 16 << 20;
+/// Long enough for what is in the pipes already.
+const LINGER: Duration = Duration::from_millis(500);
 /// Sizes of a terminal that may wait.
 const RESIZES: usize = 8;
 
@@ -132,20 +134,41 @@ impl ProcessRuntime {
     }
 }
 
-async fn collect(mut session: ExecSession) -> Result<ExecOutput, RuntimeError> {
-    async fn all(stream: Option<crate::runtime::ByteStream>) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            (&mut stream).take(OUTPUT_LIMIT).read_to_end(&mut bytes).await?;
-            // What is over the limit is read and dropped, so that the program can end.
-            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+/// Reads both outputs and waits for the end. A process left in the background may keep the pipes open for ever: what
+/// came until [`LINGER`] after the program's end counts.
+async fn collect(session: ExecSession) -> Result<ExecOutput, RuntimeError> {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let code = {
+        let mut reading = std::pin::pin!(futures::future::try_join(
+            read_into(session.stdout, &mut stdout),
+            read_into(session.stderr, &mut stderr)
+        ));
+        let mut exit = session.exit;
+        let failed = |e| RuntimeError::io("read the program's output", e);
+        tokio::select! {
+            biased;
+            read = &mut reading => {
+                read.map_err(failed)?;
+                exit.await?
+            }
+            code = &mut exit => {
+                if let Ok(read) = tokio::time::timeout(LINGER, reading).await {
+                    read.map_err(failed)?;
+                }
+                code?
+            }
         }
-        Ok(bytes)
+    };
+    Ok(ExecOutput { stdout, stderr, exit_code: code })
+}
+
+async fn read_into(stream: Option<ByteStream>, bytes: &mut Vec<u8>) -> io::Result<()> {
+    if let Some(mut stream) = stream {
+        (&mut stream).take(OUTPUT_LIMIT).read_to_end(bytes).await?;
+        // What is over the limit is read and dropped, so that the program can end.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
     }
-    let (stdout, stderr) = (session.stdout.take(), session.stderr.take());
-    let (output, code) = tokio::join!(futures::future::try_join(all(stdout), all(stderr)), session.exit);
-    let (stdout, stderr) = output.map_err(|e| RuntimeError::io("read the program's output", e))?;
-    Ok(ExecOutput { stdout, stderr, exit_code: code? })
+    Ok(())
 }
 
 #[async_trait]
@@ -175,7 +198,7 @@ impl Streams for ProcessRuntime {
         let pod = self.running(id)?;
         let tty = record.config.tty;
         let mut fds = Vec::new();
-        let mut wire = |wanted: bool| -> Result<Option<crate::runtime::ByteStream>, RuntimeError> {
+        let mut wire = |wanted: bool| -> Result<Option<ByteStream>, RuntimeError> {
             if !wanted {
                 return Ok(None);
             }

@@ -88,8 +88,8 @@ impl HostPorts {
             // One question at a time: the answers have no other order.
             let socket = relay.lock();
             wire::send(socket.as_fd(), &wire::frame(&request)?, &[])?;
-            let (mut buffer, mut fds) = (Vec::new(), Vec::new());
-            match wire::receive_message(socket.as_fd(), &mut buffer, &mut fds)? {
+            let mut fds = Vec::new();
+            match wire::receive_message(socket.as_fd(), &mut fds)? {
                 HostAnswer::Opened => fds.pop().map(Some).ok_or_else(|| io::Error::other("the relay sent no socket")),
                 HostAnswer::Refused { code: Some(code), .. } => Err(io::Error::from_raw_os_error(code)),
                 HostAnswer::Refused { text, .. } => Err(io::Error::other(text)),

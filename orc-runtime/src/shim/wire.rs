@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 
 use super::protocol::MESSAGE_LIMIT;
 
+/// Bytes taken from a socket at once.
+const CHUNK: usize = 4096;
 /// Most descriptors in one message.
 const FDS: usize = 3;
 
@@ -59,10 +61,20 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>])
 
 /// Receives what is there: appends bytes and descriptors. `Ok(0)`: the peer closed.
 pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut Vec<u8>, fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
-    let mut chunk = [0u8; 4096];
+    receive_at_most(CHUNK, socket, bytes, fds)
+}
+
+fn receive_at_most(
+    limit: usize,
+    socket: BorrowedFd<'_>,
+    bytes: &mut Vec<u8>,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut chunk = [0u8; CHUNK];
+    let chunk = &mut chunk[..limit.min(CHUNK)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = retry(|| recvmsg(socket, &mut [IoSliceMut::new(&mut chunk)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
+    let got = retry(|| recvmsg(socket, &mut [IoSliceMut::new(chunk)], &mut control, RecvFlags::CMSG_CLOEXEC))?;
     bytes.extend_from_slice(&chunk[..got.bytes]);
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -81,18 +93,22 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Waits for one whole message.
+/// Waits for one whole message and takes no byte beyond it: the next one may be somebody else's to read.
 pub(crate) fn receive_message<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
-    buffer: &mut Vec<u8>,
     fds: &mut Vec<OwnedFd>,
 ) -> io::Result<T> {
+    let mut buffer = Vec::new();
     loop {
-        if let Some(message) = unframe(buffer)? {
-            return Ok(message);
-        }
-        if receive(socket, buffer, fds)? == 0 {
+        let missing = match buffer.first_chunk::<4>() {
+            Some(head) => 4 + (u32::from_be_bytes(*head) as usize).min(MESSAGE_LIMIT + 1) - buffer.len(),
+            None => 4 - buffer.len(),
+        };
+        if missing > 0 && receive_at_most(missing, socket, &mut buffer, fds)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(message) = unframe(&mut buffer)? {
+            return Ok(message);
         }
     }
 }
@@ -145,13 +161,26 @@ mod tests {
     }
 
     #[test]
+    fn one_message_is_taken_and_the_next_left() {
+        let (left, mut right) = UnixStream::pair().unwrap();
+        let long = "x".repeat(10_000);
+        let bytes = [frame(&long).unwrap(), frame(&"next").unwrap()].concat();
+        send(left.as_fd(), &bytes, &[]).unwrap();
+        drop(left);
+        assert_eq!(receive_message::<String>(right.as_fd(), &mut Vec::new()).unwrap(), long);
+        let mut rest = Vec::new();
+        right.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, frame(&"next").unwrap());
+    }
+
+    #[test]
     fn descriptors_arrive_with_the_message() {
         let (left, right) = UnixStream::pair().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
         send(left.as_fd(), &frame(&7u8).unwrap(), &[writer.as_fd()]).unwrap();
         drop(writer);
-        let (mut buffer, mut fds) = (Vec::new(), Vec::new());
-        assert_eq!(receive_message::<u8>(right.as_fd(), &mut buffer, &mut fds).unwrap(), 7);
+        let mut fds = Vec::new();
+        assert_eq!(receive_message::<u8>(right.as_fd(), &mut fds).unwrap(), 7);
         std::fs::File::from(fds.pop().unwrap()).write_all(b"x").unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();

@@ -88,7 +88,7 @@ async fn drain(cache: &Weak<Cache>, mut stream: WatchStream, begin: Begin) -> Pr
             Err(end) => {
                 progress.error = end.to_string();
                 if matches!(end, WatchEnd::Expired { .. }) {
-                    progress.next = Begin::FillFrom(cache.seen.get());
+                    progress.next = Begin::FillFrom(cache.shown());
                 }
                 break;
             }
@@ -108,13 +108,18 @@ async fn drain(cache: &Weak<Cache>, mut stream: WatchStream, begin: Begin) -> Pr
             (None, event) => cache.apply(event),
         }
         if filling.is_none() {
-            progress.next = Begin::Resume(cache.seen.get());
+            progress.next = Begin::Resume(cache.shown());
         }
     }
     progress
 }
 
 impl Cache {
+    /// The revision to go on from: after a server was restored to an earlier state, an earlier one than was once seen.
+    fn shown(&self) -> Revision {
+        self.state.read().revision
+    }
+
     /// Puts a whole state in; what is no longer there is told as gone.
     pub(super) fn fill(&self, found: BTreeMap<ObjectKey, Arc<Stored>>, at: Revision) {
         let mut state = self.state.write();

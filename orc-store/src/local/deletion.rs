@@ -145,3 +145,77 @@ fn dependents_finalizers(names: &[String], options: &DeleteOptions, default: Pro
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: &str = "2026-01-01T00:01:00Z";
+
+    fn doc(metadata: serde_json::Value) -> Doc {
+        Doc::from_value(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})).unwrap()
+    }
+
+    fn step(current: &Doc, grace: Option<i64>, asked: Option<i64>) -> DeletionStep {
+        let options = DeleteOptions { grace_seconds: asked, ..DeleteOptions::default() };
+        let rules = DeletionRules { grace: grace.map(|own| asked.unwrap_or(own)), ..DeletionRules::default() };
+        deletion_step(current, &options, &rules, NOW.parse().unwrap()).unwrap()
+    }
+
+    fn marked(step: DeletionStep) -> Doc {
+        match step {
+            DeletionStep::Mark(doc) => doc,
+            other => panic!("not marked but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_grace_period_runs_and_can_only_be_shortened() {
+        let running = marked(step(&doc(json!({"name": "a", "generation": 1})), Some(30), None));
+        let metadata = |doc: &Doc| doc.at(&["metadata"]).cloned().unwrap();
+        let expected = json!({"name": "a", "generation": 2, "deletionTimestamp": "2026-01-01T00:01:30Z",
+            "deletionGracePeriodSeconds": 30});
+        assert_eq!(metadata(&running), expected);
+        assert_eq!(step(&running, Some(30), None), DeletionStep::Nothing);
+        assert_eq!(step(&running, Some(30), Some(60)), DeletionStep::Nothing);
+        let shorter = marked(step(&running, Some(30), Some(5)));
+        let expected = json!({"name": "a", "generation": 2, "deletionTimestamp": "2026-01-01T00:01:05Z",
+            "deletionGracePeriodSeconds": 5});
+        assert_eq!(metadata(&shorter), expected);
+        assert_eq!(step(&running, Some(30), Some(0)), DeletionStep::Now);
+    }
+
+    #[test]
+    fn finalizers_outlast_the_grace_period() {
+        let held = doc(json!({"name": "a", "finalizers": ["x/y"]}));
+        let running = marked(step(&held, Some(30), None));
+        let ended = marked(step(&running, Some(30), Some(0)));
+        assert_eq!(ended.at(&["metadata", "deletionGracePeriodSeconds"]), Some(&json!(0)));
+        assert!(!super::super::rules::is_ready_to_go(&ended));
+        let at_once = marked(step(&held, Some(30), Some(0)));
+        assert_eq!(at_once.str_at(&["metadata", "deletionTimestamp"]), Some(NOW));
+    }
+
+    #[test]
+    fn a_wish_for_dependents_replaces_the_earlier_one() {
+        let current = doc(json!({"name": "a", "finalizers": ["x/y", "orphan"]}));
+        let wish = |propagation| {
+            let options = DeleteOptions { propagation, ..DeleteOptions::default() };
+            let step = deletion_step(&current, &options, &DeletionRules::default(), NOW.parse().unwrap()).unwrap();
+            finalizers(&marked(step))
+        };
+        assert_eq!(wish(None), ["x/y", "orphan"], "the object's own finalizer is its wish");
+        assert_eq!(wish(Some(Propagation::Background)), ["x/y"]);
+        assert_eq!(wish(Some(Propagation::Foreground)), ["x/y", "foregroundDeletion"]);
+    }
+
+    #[test]
+    fn a_kind_may_orphan_by_default() {
+        let rules = DeletionRules { propagation: Propagation::Orphan, ..DeletionRules::default() };
+        let options = DeleteOptions::default();
+        let step = deletion_step(&doc(json!({"name": "a"})), &options, &rules, NOW.parse().unwrap()).unwrap();
+        assert_eq!(finalizers(&marked(step)), ["orphan"]);
+    }
+}

@@ -12,8 +12,8 @@ use crate::client::Preconditions;
 use crate::stored::Stored;
 
 /// Metadata that only the system writes; an update keeps what the object has.
-const SYSTEM_METADATA: [&str; 6] =
-    ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"];
+const SYSTEM_METADATA: [&str; 5] =
+    ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
 
 /// A time as objects carry it: whole seconds, UTC.
 pub fn timestamp(now: Timestamp) -> String {

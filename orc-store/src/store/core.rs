@@ -163,18 +163,31 @@ impl Core {
     /// Reads the heads of a resource's objects again, after its selectable fields changed. Its watchers list again.
     pub(crate) fn refresh(&self, id: &ResourceId) -> Result<(), ApiError> {
         let resource = self.resource(id);
-        let mut shard = resource.shard.write();
-        let mut objects = Objects::new();
-        for (place, old) in &shard.objects {
+        loop {
+            let (old, last) = {
+                let shard = resource.shard.read();
+                (shard.objects.clone(), shard.last)
+            };
+            // Not under the lock: it takes long, and the fields come from a function that we do not know.
+            let objects = self.reread(&old)?;
+            let applied = self.applied.get();
+            let mut shard = resource.shard.write();
+            if shard.last == last {
+                let wake = shard.reset(objects, applied);
+                drop(shard);
+                for waker in wake {
+                    waker.send_replace(());
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    fn reread(&self, old: &Objects) -> Result<Objects, ApiError> {
+        let again = |(place, old): (&Place, &Arc<Stored>)| {
             let head = self.head(&old.key, &old.body)?;
-            objects.insert(place.clone(), Arc::new(Stored::new(old.key.clone(), old.revision, head, old.body.clone())));
-        }
-        let at = self.applied.get();
-        let wake = shard.reset(objects, at);
-        drop(shard);
-        for waker in wake {
-            waker.send_replace(());
-        }
-        Ok(())
+            Ok((place.clone(), Arc::new(Stored::new(old.key.clone(), old.revision, head, old.body.clone()))))
+        };
+        old.iter().map(again).collect()
     }
 }

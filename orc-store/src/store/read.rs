@@ -154,7 +154,7 @@ fn page(scope: &Scope, options: &ListOptions, start: Bound<Place>, objects: &Obj
 }
 
 /// The one object that a selection by name can take.
-fn single(scope: &Scope, select: &Selection) -> Option<Place> {
+pub(super) fn single(scope: &Scope, select: &Selection) -> Option<Place> {
     let name = select.fields.exact("metadata.name")?;
     let namespace = match (&scope.namespace, select.fields.exact("metadata.namespace")) {
         (Some(namespace), _) => Some(namespace.clone()),

@@ -15,8 +15,8 @@ use crate::stored::Stored;
 pub(crate) enum TopicKey {
     All,
     Namespace(Name),
-    /// Objects of one name, in any namespace.
-    Named(Name),
+    /// Objects of one name, in one namespace or (`None`) in any.
+    Named(Option<Name>, Name),
     /// Objects with this value in this selectable field.
     Field(Name, Name),
 }
@@ -24,7 +24,7 @@ pub(crate) enum TopicKey {
 impl TopicKey {
     pub(crate) fn of(scope: &Scope, select: &Selection) -> Self {
         if let Some(name) = select.fields.exact("metadata.name") {
-            return Self::Named(Name::new(name));
+            return Self::Named(scope.namespace.clone(), Name::new(name));
         }
         let declared = select.fields.requirements().iter().find(|r| r.equals && !r.field.starts_with("metadata."));
         if let Some(field) = declared {
@@ -130,8 +130,11 @@ impl Topics {
 
     fn touched(&self, change: &Change) -> Vec<TopicKey> {
         let key: &ObjectKey = change.key();
-        let mut touched = vec![TopicKey::All, TopicKey::Named(key.name.clone())];
-        touched.extend(key.namespace.clone().map(TopicKey::Namespace));
+        let mut touched = vec![TopicKey::All, TopicKey::Named(None, key.name.clone())];
+        if let Some(namespace) = &key.namespace {
+            touched.push(TopicKey::Named(Some(namespace.clone()), key.name.clone()));
+            touched.push(TopicKey::Namespace(namespace.clone()));
+        }
         for path in self.paths.keys() {
             let value = |stored: &Option<Arc<Stored>>| stored.as_ref().map(|s| Name::new(s.head.field(path)));
             let (before, after) = (value(&change.before), value(&change.after));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream;
+use jiff::Timestamp;
 use orc_core::env::Clock;
 use orc_core::{ApiError, Revision};
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use super::Store;
 use super::core::{Core, Resource};
 use super::history::Change;
 use super::place::Place;
+use super::read::single;
 use super::shard::Objects;
 use super::topic::TopicKey;
 use crate::client::{Freshness, Scope, Selection, WatchOptions, WatchStart, WatchStream};
@@ -46,13 +48,16 @@ impl Store {
         let floor = shard.history.floor();
         let end = shard.history.end();
         let news = shard.topics.join(&topic, end);
-        let objects = initial.then(|| shard.objects.clone());
+        let objects = initial.then(|| match single(scope, &options.select) {
+            Some(place) => shard.objects.get(&place).map(|one| Objects::unit(place, one.clone())).unwrap_or_default(),
+            None => shard.objects.clone(),
+        });
         drop(shard);
         let watcher = Watcher {
             news,
             closing: self.core.closing.subscribe(),
             clock: self.clock.clone(),
-            bookmark: options.bookmarks.then_some(self.core.config.bookmark_every),
+            bookmark: options.bookmarks.then(|| later(&self.clock, self.core.config.bookmark_every)),
             initial: objects.map(|objects| Initial { objects, from: Place::start_of(scope) }),
             scope: scope.clone(),
             select: options.select.clone(),
@@ -98,14 +103,19 @@ struct Watcher {
     after: Revision,
     /// The revision that the client knows of.
     told: Revision,
-    bookmark: Option<Duration>,
+    /// When the next bookmark is due. Not put off by changes that the watch does not tell: then it is wanted most.
+    bookmark: Option<Timestamp>,
     expired: Option<Revision>,
 }
 
 enum Woken {
-    News,
-    Bookmark,
+    ToLook,
     Closed,
+}
+
+fn later(clock: &Clock, wait: Duration) -> Timestamp {
+    let now = clock.now();
+    now.checked_add(wait).unwrap_or(now)
 }
 
 impl Watcher {
@@ -131,19 +141,20 @@ impl Watcher {
                 tokio::task::yield_now().await;
                 continue;
             };
-            match self.sleep().await {
-                Woken::News => {}
-                Woken::Closed => return Err(WatchEnd::Closed("the store is shutting down".to_owned())),
-                Woken::Bookmark => return Ok(self.bookmark_now(present)),
+            if let Some(bookmark) = self.due_bookmark(present) {
+                return Ok(bookmark);
+            }
+            if let Woken::Closed = self.sleep().await {
+                return Err(WatchEnd::Closed("the store is shutting down".to_owned()));
             }
         }
     }
 
     async fn sleep(&mut self) -> Woken {
-        let (clock, every) = (&self.clock, self.bookmark);
+        let (clock, due) = (&self.clock, self.bookmark);
         let timer = async {
-            match every {
-                Some(every) => clock.sleep(every).await,
+            match due {
+                Some(due) => clock.sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };
@@ -151,15 +162,24 @@ impl Watcher {
         tokio::select! {
             biased;
             _ = closing => Woken::Closed,
-            _ = self.news.changed() => Woken::News,
-            () = timer => Woken::Bookmark,
+            _ = self.news.changed() => Woken::ToLook,
+            () = timer => Woken::ToLook,
         }
     }
 
-    /// A bookmark at the present, or at what was last known when a change came in between.
-    fn bookmark_now(&mut self, seen: Revision) -> WatchEvent {
-        self.told = self.told.max(seen);
-        WatchEvent::Bookmark { at: self.told, initial_end: false }
+    /// The bookmark that is due, now that everything up to `seen` has been told. Not below where the client stands: it may
+    /// have asked for a revision that is still to come.
+    fn due_bookmark(&mut self, seen: Revision) -> Option<WatchEvent> {
+        let due = self.bookmark?;
+        if self.clock.now() < due {
+            return None;
+        }
+        self.bookmark = Some(later(&self.clock, self.core.config.bookmark_every));
+        if seen < self.told {
+            return None;
+        }
+        self.told = seen;
+        Some(WatchEvent::Bookmark { at: seen, initial_end: false })
     }
 
     /// Makes the next objects of the initial state ready, and the bookmark behind the last one.

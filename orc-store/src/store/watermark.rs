@@ -60,7 +60,7 @@ impl Watermark {
             let ticket = waiters.next;
             waiters.next += 1;
             // Waiters for revisions that never come must not pile up.
-            if ticket % 1024 == 0 {
+            if ticket.is_multiple_of(1024) {
                 waiters.queue.retain(|_, waiter| !waiter.is_closed());
             }
             waiters.queue.insert((until.0, ticket), tell);

@@ -4,6 +4,8 @@
 
 mod backend;
 mod faults;
+mod world;
 
 pub use self::backend::check_backend;
 pub use self::faults::FaultyBackend;
+pub use self::world::World;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 /// Fills in a pod specification, in a pod or a template.
 pub fn default(spec: &mut Value) {
+    drop_gated(spec);
     put_text(spec, "dnsPolicy", "ClusterFirst");
     put_text(spec, "restartPolicy", "Always");
     put_default(spec, "securityContext", json!({}));
@@ -51,6 +52,9 @@ pub fn default_for_pod(spec: &mut Value) {
         }
     }
     put_default(spec, "enableServiceLinks", true);
+    if int(spec, "terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0) {
+        put(spec, "terminationGracePeriodSeconds", 1);
+    }
     pod_level_requests(spec);
 }
 
@@ -214,4 +218,18 @@ fn downward_items(source: &mut Value) {
 /// Fills in the specification of a volume claim.
 pub fn volume_claim(spec: &mut Value) {
     put_default(spec, "volumeMode", "Filesystem");
+}
+
+/// Removes fields that are behind gates which are off at this level, as a server does that has them off.
+fn drop_gated(spec: &mut Value) {
+    for kind in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in items(spec, kind) {
+            if let Some(lifecycle) = child(container, "lifecycle") {
+                remove(lifecycle, "stopSignal");
+                if !has(lifecycle, "postStart") && !has(lifecycle, "preStop") {
+                    remove(container, "lifecycle");
+                }
+            }
+        }
+    }
 }

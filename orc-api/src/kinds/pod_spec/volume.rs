@@ -254,7 +254,10 @@ fn projected(v: &Value, at: &FieldPath<'_>, e: &mut FieldErrors) {
             projected_source(kind, inner, &sub, e);
             for path in projected_paths(kind, inner) {
                 if !path.is_empty() && !paths.insert(path.to_owned()) {
-                    e.invalid(at, path, "conflicting duplicate paths");
+                    // Files of a named source are reported under its name.
+                    let name = text(inner, "name");
+                    let shown = if name.is_empty() || kind == "clusterTrustBundle" { path } else { name };
+                    e.invalid(at, shown, "conflicting duplicate paths");
                 }
             }
         }

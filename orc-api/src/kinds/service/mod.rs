@@ -18,6 +18,7 @@ pub(super) static SERVICE: Kind = Kind {
     validate_update: validate::update,
     validate_sub: |new, _, _, e| validate::status(new, e),
     warnings: validate::warnings,
+    revalidates_meta: true,
     ..Kind::NAMESPACED
 };
 
@@ -62,6 +63,13 @@ fn default(service: &mut Value) {
         put_default(spec, "allocateLoadBalancerNodePorts", true);
     }
     cluster_ips(spec);
+    if text(spec, "type") == "LoadBalancer"
+        && let Some(balancer) = child_at(service, "status.loadBalancer")
+    {
+        for entry in items(balancer, "ingress").filter(|entry| !text(entry, "ip").is_empty()) {
+            put_default(entry, "ipMode", "VIP");
+        }
+    }
 }
 
 /// `clusterIP` is the first of `clusterIPs`; whoever says one says both.

@@ -1,16 +1,19 @@
-//! Jobs and cron jobs.
+//! Jobs.
 
 use super::super::rules::{Kind, keep};
 use super::super::tree::*;
-use super::schedule;
 use super::*;
 use orc_core::validation::{FieldError, names};
 use serde_json::json;
 
 /// The rules of `jobs.batch`.
 pub(in crate::kinds) static JOB: Kind = Kind {
-    default: |object| default(ensure(object, "spec")),
+    default: |object| {
+        default(ensure(object, "spec"));
+        labels_from_template(object);
+    },
     prepare_create: generate_selector,
+    revalidates_meta: true,
     validate,
     validate_update: update,
     validate_sub: |new, _, _, e| status(new, e),
@@ -20,30 +23,6 @@ pub(in crate::kinds) static JOB: Kind = Kind {
             super::super::warnings::name(new, "this is used in Pod names and hostnames", &mut out);
         }
         super::super::warnings::template(at(new, "spec.template"), "spec.template", &mut out);
-        out
-    },
-    ..Kind::NAMESPACED.with_status()
-};
-
-/// The rules of `cronjobs.batch`.
-pub(in crate::kinds) static CRON_JOB: Kind = Kind {
-    default: cron_default,
-    validate: |object, e| {
-        let name = text(get(object, "metadata"), "name");
-        if name.len() > 52 {
-            let meta = FieldPath::new("metadata");
-            e.invalid(&meta.child("name"), name, names::max_len_text(52));
-        }
-        cron(get(object, "spec"), None, e);
-    },
-    validate_update: |new, old, e| cron(get(new, "spec"), Some(get(old, "spec")), e),
-    warnings: |new, old| {
-        let mut out = Vec::new();
-        if old.is_none() {
-            super::super::warnings::name(new, "this is used in Pod names and hostnames", &mut out);
-        }
-        let template = at(new, "spec.jobTemplate.spec.template");
-        super::super::warnings::template(template, "spec.jobTemplate.spec.template", &mut out);
         out
     },
     ..Kind::NAMESPACED.with_status()
@@ -75,6 +54,15 @@ fn default(spec: &mut Value) {
 }
 
 
+/// A job without labels takes those of its template.
+fn labels_from_template(job: &mut Value) {
+    let labels = at(job, "spec.template.metadata.labels").clone();
+    let metadata = ensure(job, "metadata");
+    if !empty(&labels) && empty(get(metadata, "labels")) {
+        put(metadata, "labels", labels);
+    }
+}
+
 const GENERATED: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
 const NAMED: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
@@ -100,11 +88,29 @@ fn generate_selector(job: &mut Value) {
             put_default(labels, GENERATED[0], uid);
         }
     }
+    merge_generated(job);
+}
+
+/// Labels that were taken from the template get the generated ones too.
+fn merge_generated(job: &mut Value) {
+    let template = at(job, "spec.template.metadata.labels").as_object().cloned().unwrap_or_default();
+    let metadata = ensure(job, "metadata");
+    let own = get(metadata, "labels").as_object().cloned().unwrap_or_default();
+    let plain = template.iter().filter(|(k, _)| ![GENERATED, NAMED].concat().contains(&k.as_str()));
+    if own.is_empty() || own.iter().eq(plain) {
+        put(metadata, "labels", Value::Object(template));
+    }
 }
 
 fn validate(job: &Value, e: &mut FieldErrors) {
     let spec = get(job, "spec");
     generated(job, e);
+    full(spec, e);
+    name_for_index(job, e);
+}
+
+/// The specification of a job proper, whose selector is made by now.
+fn full(spec: &Value, e: &mut FieldErrors) {
     content(spec, &SPEC, e);
     if get(spec, "selector").is_null() {
         e.required(&SPEC.child("selector"), "");
@@ -120,13 +126,12 @@ fn validate(job: &Value, e: &mut FieldErrors) {
             e.invalid(&metadata.child("labels"), labels, "`selector` does not match template `labels`");
         }
     }
-    name_for_index(job, e);
 }
 
 /// The generated labels may not be given other values.
 fn generated(job: &Value, e: &mut FieldErrors) {
     let spec = get(job, "spec");
-    if flag(spec, "manualSelector") {
+    if flag(spec, "manualSelector") || !has(spec, "selector") {
         return;
     }
     let metadata = get(job, "metadata");
@@ -164,7 +169,7 @@ fn name_for_index(job: &Value, e: &mut FieldErrors) {
     }
 }
 
-fn content(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
+pub(super) fn content(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     for field in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
         "backoffLimitPerIndex"] {
         e.not_negative(&path.child(field), int(spec, field));
@@ -180,8 +185,8 @@ fn content(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
         }
     }
     completion_mode(spec, path, e);
-    failure_policy(spec, path, e);
-    success_policy(spec, path, e);
+    job_policy::failure(spec, path, e);
+    job_policy::success(spec, path, e);
     let policy = text(spec, "podReplacementPolicy");
     if has(spec, "podReplacementPolicy") {
         let all: &[&str] =
@@ -244,121 +249,6 @@ fn completion_mode(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     }
 }
 
-fn failure_policy(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    if !has(spec, "podFailurePolicy") {
-        return;
-    }
-    let here = path.child("podFailurePolicy");
-    let all = here.child("rules");
-    let rules = list(get(spec, "podFailurePolicy"), "rules");
-    if rules.len() > 20 {
-        return e.add(FieldError::too_many(&all, rules.len(), 20));
-    }
-    let containers: Vec<&str> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|kind| list(at(spec, "template.spec"), kind))
-        .map(|c| text(c, "name"))
-        .collect();
-    for (i, rule) in rules.iter().enumerate() {
-        failure_rule(rule, spec, &containers, &all.index(i), e);
-    }
-}
-
-fn failure_rule(rule: &Value, spec: &Value, containers: &[&str], path: &FieldPath<'_>, e: &mut FieldErrors) {
-    let action = path.child("action");
-    match text(rule, "action") {
-        "" => e.required(&action, "valid values: \"Count\", \"FailIndex\", \"FailJob\", \"Ignore\""),
-        "FailIndex" if !has(spec, "backoffLimitPerIndex") => {
-            e.invalid(&action, "FailIndex", "requires the backoffLimitPerIndex to be set");
-        }
-        other => e.supported(&action, other, &["Count", "FailIndex", "FailJob", "Ignore"]),
-    }
-    let (codes, conditions) = (has(rule, "onExitCodes"), !list(rule, "onPodConditions").is_empty());
-    if codes {
-        exit_codes(get(rule, "onExitCodes"), containers, &path.child("onExitCodes"), e);
-    }
-    if conditions {
-        let all = path.child("onPodConditions");
-        for (j, pattern) in list(rule, "onPodConditions").iter().enumerate() {
-            let at = all.index(j);
-            let kind = text(pattern, "type");
-            e.each(&at.child("type"), kind, names::qualified_name(kind));
-            match text(pattern, "status") {
-                "" => e.required(&at.child("status"), "valid values: \"False\", \"True\", \"Unknown\""),
-                status => e.supported(&at.child("status"), status, &["False", "True", "Unknown"]),
-            }
-        }
-    }
-    if codes && conditions {
-        let rule = "specifying both OnExitCodes and OnPodConditions is not supported";
-        e.add(FieldError::invalid_omitted(path, rule));
-    } else if !codes && !conditions {
-        let rule = "specifying one of OnExitCodes and OnPodConditions is required";
-        e.add(FieldError::invalid_omitted(path, rule));
-    }
-}
-
-fn exit_codes(codes: &Value, containers: &[&str], path: &FieldPath<'_>, e: &mut FieldErrors) {
-    let operator = text(codes, "operator");
-    match operator {
-        "" => e.required(&path.child("operator"), "valid values: \"In\", \"NotIn\""),
-        other => e.supported(&path.child("operator"), other, &["In", "NotIn"]),
-    }
-    if has(codes, "containerName") && !containers.contains(&text(codes, "containerName")) {
-        let rule = "must be one of the container or initContainer names in the pod template";
-        e.invalid(&path.child("containerName"), text(codes, "containerName"), rule);
-    }
-    let values: Vec<i64> = list(codes, "values").iter().filter_map(Value::as_i64).collect();
-    let all = path.child("values");
-    if values.is_empty() {
-        return e.add(FieldError::invalid(&all, get(codes, "values"), "at least one value is required"));
-    }
-    if values.len() > 255 {
-        return e.add(FieldError::too_many(&all, values.len(), 255));
-    }
-    for (i, value) in values.iter().enumerate() {
-        if *value == 0 && operator == "In" {
-            e.invalid(&all.index(i), *value, "must not be 0 for the In operator");
-        }
-        if values[..i].contains(value) {
-            e.duplicate(&all.index(i), *value);
-        } else if i > 0 && values[i - 1] > *value {
-            e.invalid(&all, get(codes, "values"), "must be ordered");
-        }
-    }
-}
-
-fn success_policy(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    if !has(spec, "successPolicy") {
-        return;
-    }
-    let (policy, at) = (get(spec, "successPolicy"), path.child("successPolicy"));
-    if text(spec, "completionMode") != "Indexed" {
-        return e.invalid(&at, policy, "requires indexed completion mode");
-    }
-    let rules = list(policy, "rules");
-    let all = at.child("rules");
-    if rules.is_empty() {
-        e.required(&all, "at least one rules must be specified when the successPolicy is specified");
-    } else if rules.len() > 20 {
-        e.add(FieldError::too_many(&all, rules.len(), 20));
-    }
-    for (i, rule) in rules.iter().enumerate() {
-        let here = all.index(i);
-        if !has(rule, "succeededCount") && !has(rule, "succeededIndexes") {
-            e.required(&here, "at least one of succeededCount or succeededIndexes must be specified");
-        }
-        if let Some(count) = int(rule, "succeededCount") {
-            e.not_negative(&here.child("succeededCount"), Some(count));
-            let completions = int(spec, "completions").unwrap_or(0);
-            if count > completions {
-                let rule = format!("must be less than or equal to {completions} (the number of specified completions)");
-                e.invalid(&here.child("succeededCount"), count, rule);
-            }
-        }
-    }
-}
-
 /// Which scheduling parts of the template may change: those of a suspended job that has not started.
 fn template_mutable(old: &Value) -> bool {
     flag(get(old, "spec"), "suspend") && at(old, "status.startTime").is_null()
@@ -366,7 +256,10 @@ fn template_mutable(old: &Value) -> bool {
 
 fn update(new: &Value, old: &Value, e: &mut FieldErrors) {
     let (spec, was) = (get(new, "spec"), get(old, "spec"));
-    content(spec, &SPEC, e);
+    // The object is checked as a whole and its specification once more with the change; clients see each cause.
+    generated(new, e);
+    full(spec, e);
+    full(spec, e);
     completions_update(spec, was, e);
     e.immutable(&SPEC.child("selector"), get(spec, "selector"), get(was, "selector"));
     template_update(new, old, e);
@@ -472,75 +365,5 @@ fn finished(status: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     if (complete || failed) && int(status, "active").unwrap_or(0) > 0 {
         let rule = "active>0 is invalid for finished job";
         e.invalid(&path.child("active"), int(status, "active").unwrap_or(0), rule);
-    }
-}
-
-fn cron_default(object: &mut Value) {
-    let spec = ensure(object, "spec");
-    put_text(spec, "concurrencyPolicy", "Allow");
-    put_default(spec, "suspend", false);
-    put_default(spec, "successfulJobsHistoryLimit", 3);
-    put_default(spec, "failedJobsHistoryLimit", 1);
-    let template = ensure(ensure(spec, "jobTemplate"), "spec");
-    cron_template(template);
-}
-
-/// The job of a cron job is defaulted when it is made; until then only its pod template is.
-fn cron_template(spec: &mut Value) {
-    pod_spec::default(ensure(ensure(spec, "template"), "spec"));
-}
-
-fn cron(spec: &Value, was: Option<&Value>, e: &mut FieldErrors) {
-    let path = SPEC.child("schedule");
-    let text_of = text(spec, "schedule");
-    if text_of.is_empty() {
-        e.required(&path, "");
-    } else if let Err(rule) = schedule::check(text_of) {
-        e.invalid(&path, text_of, rule);
-    }
-    if text_of.contains("TZ") {
-        let unchanged = was.is_some_and(|was| text(was, "schedule") == text_of);
-        if !unchanged {
-            e.retain(|error| error.field != "spec.schedule");
-            e.invalid(&path, text_of, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
-        }
-    }
-    e.not_negative(&SPEC.child("startingDeadlineSeconds"), int(spec, "startingDeadlineSeconds"));
-    if has(spec, "timeZone") {
-        time_zone(text(spec, "timeZone"), e);
-    }
-    match text(spec, "concurrencyPolicy") {
-        "" => e.required(&SPEC.child("concurrencyPolicy"), ""),
-        policy => e.supported(&SPEC.child("concurrencyPolicy"), policy, &["Allow", "Forbid", "Replace"]),
-    }
-    let template = SPEC.child("jobTemplate");
-    let inner = template.child("spec");
-    job_template(at(spec, "jobTemplate.spec"), &inner, e);
-    for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-        e.not_negative(&SPEC.child(field), int(spec, field));
-    }
-}
-
-fn job_template(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    if has(spec, "selector") {
-        e.invalid(&path.child("selector"), get(spec, "selector"), "`selector` will be auto-generated");
-    }
-    if flag(spec, "manualSelector") {
-        let all = ["nil", "false"];
-        e.add(FieldError::not_supported(&path.child("manualSelector"), true, &all));
-    }
-    content(spec, path, e);
-}
-
-fn time_zone(zone: &str, e: &mut FieldErrors) {
-    let path = SPEC.child("timeZone");
-    if zone.is_empty() {
-        return e.invalid(&path, zone, "timeZone must be nil or non-empty string");
-    }
-    if zone.eq_ignore_ascii_case("local") {
-        return e.invalid(&path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-    }
-    if jiff::tz::TimeZone::get(zone).is_err() {
-        e.invalid(&path, zone, format!("unknown time zone {zone}"));
     }
 }

@@ -1,15 +1,18 @@
 //! Kinds that keep copies of a pod template running.
 
+mod cron_job;
 mod daemon_set;
 mod deployment;
 mod job;
+mod job_policy;
 mod replica_set;
 mod schedule;
 mod stateful_set;
 
 pub(super) use daemon_set::DAEMON_SET;
 pub(super) use deployment::DEPLOYMENT;
-pub(super) use job::{CRON_JOB, JOB};
+pub(super) use cron_job::CRON_JOB;
+pub(super) use job::JOB;
 pub(super) use replica_set::{REPLICA_SET, REPLICATION_CONTROLLER};
 pub(super) use stateful_set::STATEFUL_SET;
 

@@ -1,6 +1,5 @@
 //! Stateful sets.
 
-use super::super::ports::{at_most_all, count_or_percent, percent_of};
 use super::super::rules::{Kind, keep};
 use super::super::tree::*;
 use super::*;
@@ -10,12 +9,21 @@ use orc_core::validation::names;
 pub(in crate::kinds) static STATEFUL_SET: Kind = Kind {
     name: names::dns1123_label,
     default,
+    prepare_create: drop_gated,
+    prepare_update: |new, _| drop_gated(new),
     validate: |object, e| content(get(object, "spec"), e),
     validate_update: update,
     validate_sub: |new, old, _, e| status(new, old, e),
     warnings: super::super::warnings::workload,
     ..Kind::NAMESPACED.with_status()
 };
+
+/// `maxUnavailable` is behind a gate that is off.
+fn drop_gated(object: &mut Value) {
+    if let Some(rolling) = child_at(object, "spec.updateStrategy.rollingUpdate") {
+        remove(rolling, "maxUnavailable");
+    }
+}
 
 fn default(object: &mut Value) {
     default_template(object);
@@ -87,14 +95,6 @@ fn strategy(strategy: &Value, e: &mut FieldErrors) {
             }
             let rolling = get(strategy, "rollingUpdate");
             e.not_negative(&at.child("partition"), int(rolling, "partition"));
-            if has(rolling, "maxUnavailable") {
-                let down = get(rolling, "maxUnavailable");
-                count_or_percent(down, &at.child("maxUnavailable"), e);
-                if down.as_i64().or(percent_of(down)) == Some(0) {
-                    e.invalid(&at.child("maxUnavailable"), down, "cannot be 0");
-                }
-                at_most_all(down, &at.child("maxUnavailable"), e);
-            }
         }
         _ => e.invalid(&path, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
     }

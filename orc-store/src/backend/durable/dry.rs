@@ -81,7 +81,7 @@ impl StorageBackend for DryFile {
         let mut state = self.state.lock();
         if length < state.length {
             state.blocks.retain(|number, _| number * BLOCK < length);
-            if length % BLOCK != 0 {
+            if !length.is_multiple_of(BLOCK) {
                 let mut last = self.block(&state, length / BLOCK)?;
                 last[(length % BLOCK) as usize..].fill(0);
                 state.blocks.insert(length / BLOCK, last);

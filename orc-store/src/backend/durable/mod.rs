@@ -18,7 +18,7 @@ mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -41,13 +41,14 @@ pub struct DurableBackend {
     view: Arc<View>,
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _folder: Option<Folder>,
+    folder: Mutex<Option<Folder>>,
 }
 
 /// What is visible.
 struct View {
     records: RwLock<Records>,
     ring: Arc<Ring>,
+    failure: OnceLock<String>,
 }
 
 struct Records {
@@ -71,9 +72,9 @@ impl DurableBackend {
             builder.set_cache_size(config.cache_bytes);
             builder.create(&file).map_err(|e| load::open_error(&config.path, e))
         })?;
-        let mut opened = Self::over(database, loaded, &config)?;
+        let opened = Self::over(database, loaded, &config)?;
         folder.mark_used()?;
-        opened._folder = Some(folder);
+        *opened.folder.lock() = Some(folder);
         Ok(opened)
     }
 
@@ -82,7 +83,7 @@ impl DurableBackend {
         let start = loaded.reserved.max(Revision(1));
         let sums = loaded.records.iter().map(|(key, (value, at))| (key.clone(), format::crc(key, *at, value))).collect();
         let records = RwLock::new(Records { map: loaded.records, last: start });
-        let view = Arc::new(View { records, ring: Ring::new(start) });
+        let view = Arc::new(View { records, ring: Ring::new(start), failure: OnceLock::new() });
         let queue = Arc::new(Queue::new(config.queue));
         let mut writer = Writer {
             database,
@@ -94,7 +95,6 @@ impl DurableBackend {
             sum: loaded.sum,
             sums,
             unsynced: Unsynced::default(),
-            failed: None,
         };
         writer.begin().map_err(BackendError::Open)?;
         let end = Abandon(queue.clone());
@@ -104,10 +104,11 @@ impl DurableBackend {
             writer.run();
         });
         let thread = thread.map_err(|e| BackendError::Open(format!("the store's writer did not start: {e}")))?;
-        Ok(Self { view, queue, writer: Mutex::new(Some(thread)), _folder: None })
+        Ok(Self { view, queue, writer: Mutex::new(Some(thread)), folder: Mutex::new(None) })
     }
 
-    /// Writes everything to the disk and refuses further changes. Blocks until it is done. Dropping does the same.
+    /// Writes everything to the disk, refuses further changes and gives the folder back. Blocks until it is done. Reads go
+    /// on. Dropping does the same.
     pub fn close(&self) {
         self.queue.close();
         if let Some(writer) = self.writer.lock().take()
@@ -115,6 +116,13 @@ impl DurableBackend {
         {
             tracing::error!("the store's writer panicked");
         }
+        // After the writer, which had the file.
+        drop(self.folder.lock().take());
+    }
+
+    /// Why writes are refused since the disk failed; `None` while all is well.
+    pub fn failure(&self) -> Option<&str> {
+        self.view.failure.get().map(String::as_str)
     }
 }
 

@@ -43,7 +43,6 @@ pub(super) struct Writer {
     pub(super) sum: u32,
     pub(super) sums: BTreeMap<RawKey, u32>,
     pub(super) unsynced: Unsynced,
-    pub(super) failed: Option<String>,
 }
 
 /// Relaxed changes that are shown and not in the file yet.
@@ -65,7 +64,7 @@ impl Writer {
             }
         }
         self.sync_relaxed();
-        if self.failed.is_none() {
+        if self.view.failure.get().is_none() {
             // Nothing above `last` was given out, so the next start goes on right behind it.
             self.reserved = self.last;
             if let Err(error) = self.write(&[], self.last) {
@@ -140,7 +139,7 @@ impl Writer {
 
     /// Checks a change and gives it a revision. `now` holds what this group changed before.
     fn stage(&mut self, change: RawChange, now: &BTreeMap<RawKey, Option<Revision>>) -> Result<Staged, BackendError> {
-        if let Some(why) = &self.failed {
+        if let Some(why) = self.view.failure.get() {
             return Err(BackendError::ReadOnly(why.clone()));
         }
         let present = now.get(&change.key).copied().unwrap_or_else(|| self.view.revision(&change.key));
@@ -163,21 +162,21 @@ impl Writer {
 
     fn sync_relaxed(&mut self) {
         if !self.unsynced.changes.is_empty() {
-            // A failure is kept in `failed` and told to every later commit.
+            // A failure is kept in the view and told to every later commit.
             let _ = self.sync(&[]);
         }
     }
 
     /// Makes the file promise that higher revisions may be in use.
     fn reserve(&mut self) {
-        if self.failed.is_none() && self.last >= self.reserved {
+        if self.view.failure.get().is_none() && self.last >= self.reserved {
             let _ = self.sync(&[]);
         }
     }
 
     /// Writes the unsynced changes and these, and waits for the disk.
     fn sync(&mut self, staged: &[Staged]) -> Result<(), String> {
-        if let Some(why) = &self.failed {
+        if let Some(why) = self.view.failure.get() {
             return Err(why.clone());
         }
         let reserved = if self.last.0 + BLOCK / 2 > self.reserved.0 { Revision(self.last.0 + BLOCK) } else { self.reserved };
@@ -191,7 +190,7 @@ impl Writer {
             Err(error) => {
                 let why = format!("writing failed: {error}; reads go on. Free space or repair the disk, then restart orc");
                 tracing::error!(error, "the store refuses writes from now on");
-                self.failed = Some(why.clone());
+                self.view.failure.get_or_init(|| why.clone());
                 Err(why)
             }
         }

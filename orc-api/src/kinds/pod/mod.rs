@@ -1,5 +1,8 @@
 //! Pods.
 
+mod status;
+mod update;
+
 use super::rules::{Generation, Kind, keep};
 use super::tree::*;
 use super::{meta, pod_spec};
@@ -17,11 +20,12 @@ pub(super) static POD: Kind = Kind {
     prepare_update,
     prepare_sub,
     validate,
-    validate_update,
+    validate_update: update::validate,
     validate_sub,
     warnings: super::warnings::pod,
     grace,
     fields,
+    revalidates_meta: true,
     ..Kind::NAMESPACED
 };
 
@@ -188,166 +192,9 @@ fn annotations(pod: &Value, e: &mut FieldErrors) {
     }
 }
 
-fn annotation_changes(new: &Value, old: &Value, e: &mut FieldErrors) {
-    let metadata = FieldPath::new("metadata");
-    let path = metadata.child("annotations");
-    let (after, before) = (get(at(new, "metadata.annotations"), MIRROR), get(at(old, "metadata.annotations"), MIRROR));
-    if before.is_null() && !after.is_null() {
-        e.forbidden(&path.key(MIRROR), "may not add mirror pod annotation");
-    } else if before != after {
-        e.forbidden(&path.key(MIRROR), "may not remove or update mirror pod annotation");
-    }
-}
-
-fn validate_update(new: &Value, old: &Value, e: &mut FieldErrors) {
-    annotation_changes(new, old, e);
-    annotations(new, e);
-    let before = e.len();
-    changes(new, old, e);
-    if e.len() == before {
-        // What may change must also be right.
-        content_after_change(new, old, e);
-    }
-}
-
-fn content_after_change(new: &Value, old: &Value, e: &mut FieldErrors) {
-    if !same(get(new, "spec"), get(old, "spec")) {
-        content(new, e);
-    }
-}
-
-const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-fn changes(new: &Value, old: &Value, e: &mut FieldErrors) {
-    let (spec, was) = (get(new, "spec"), get(old, "spec"));
-    for kind in ["containers", "initContainers"] {
-        let (now, then) = (list(spec, kind), list(was, kind));
-        let path = SPEC.child(kind);
-        if now.len() != then.len() {
-            return e.forbidden(&path, "pod updates may not add or remove containers");
-        }
-        for (i, container) in now.iter().enumerate() {
-            let image = text(container, "image");
-            let at = path.index(i);
-            if image.is_empty() {
-                e.required(&at.child("image"), "");
-            }
-            if image.trim() != image {
-                e.invalid(&at.child("image"), image, "must not have leading or trailing whitespace");
-            }
-        }
-    }
-    if deadline(spec, was, e) {
-        return;
-    }
-    let mut munged = spec.clone();
-    for kind in ["containers", "initContainers"] {
-        for (container, before) in items(&mut munged, kind).zip(list(was, kind)) {
-            keep(container, before, "image");
-        }
-    }
-    keep(&mut munged, was, "activeDeadlineSeconds");
-    tolerations(spec, was, e);
-    keep(&mut munged, was, "tolerations");
-    let grace = |s: &Value| int(s, "terminationGracePeriodSeconds");
-    if grace(was).is_some_and(|g| g < 0) && grace(spec) == Some(1) {
-        keep(&mut munged, was, "terminationGracePeriodSeconds");
-    }
-    scheduling_gates(&mut munged, spec, was, e);
-    if !same(&munged, was) {
-        e.forbidden(&SPEC, format!("{MUTABLE}\n{}", difference(&munged, was)));
-    }
-}
-
-/// Gates may be taken away, and while some are left a pod's node selection may narrow.
-fn scheduling_gates(munged: &mut Value, spec: &Value, was: &Value, e: &mut FieldErrors) {
-    let names = |s: &Value| list(s, "schedulingGates").iter().map(|g| text(g, "name").to_owned()).collect::<Vec<_>>();
-    let (now, then) = (names(spec), names(was));
-    if let Some(added) = now.iter().find(|g| !then.contains(g)) {
-        let rule = "only deletion is allowed, but found new scheduling gate ";
-        let at = SPEC.child("schedulingGates");
-        e.forbidden(&at, format!("{rule}'{added}'"));
-    }
-    keep(munged, was, "schedulingGates");
-    if then.is_empty() {
-        return;
-    }
-    let selector = |s: &Value| get(s, "nodeSelector").as_object().cloned().unwrap_or_default();
-    let (after, before) = (selector(spec), selector(was));
-    if before.iter().all(|(k, v)| after.get(k) == Some(v)) {
-        keep(munged, was, "nodeSelector");
-    } else {
-        let at = SPEC.child("nodeSelector");
-        e.invalid(&at, get(spec, "nodeSelector"), "only additions are allowed");
-    }
-    let node = |s: &Value| at(s, "affinity.nodeAffinity").clone();
-    if !same(&node(spec), &node(was)) && narrows(&node(spec), &node(was)) {
-        keep(munged, was, "affinity");
-    }
-}
-
-/// Whether a node affinity only adds conditions to the terms it had.
-fn narrows(new: &Value, old: &Value) -> bool {
-    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
-    let (Some(after), Some(before)) = (at(new, REQUIRED).as_array(), at(old, REQUIRED).as_array()) else {
-        return at(old, REQUIRED).is_null();
-    };
-    let kept = |now: &Value, then: &Value, field: &str| {
-        list(then, field).iter().all(|r| list(now, field).iter().any(|n| same(n, r)))
-    };
-    after.len() == before.len()
-        && after.iter().zip(before).all(|(n, o)| kept(n, o, "matchExpressions") && kept(n, o, "matchFields"))
-}
-
-/// Which members differ, in few words.
-fn difference(new: &Value, old: &Value) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for (key, _) in new.as_object().into_iter().flatten().chain(old.as_object().into_iter().flatten()) {
-        if !same(get(new, key), get(old, key)) && !names.contains(&key.as_str()) {
-            names.push(key);
-        }
-    }
-    let one = |key: &&str| format!("  {key}: {} -> {}", get(old, key), get(new, key));
-    names.iter().map(one).collect::<Vec<_>>().join("\n")
-}
-
-/// True when a wrong deadline ends the checks.
-fn deadline(spec: &Value, was: &Value, e: &mut FieldErrors) -> bool {
-    let path = SPEC.child("activeDeadlineSeconds");
-    match (int(spec, "activeDeadlineSeconds"), int(was, "activeDeadlineSeconds")) {
-        (Some(now), then) => {
-            if !(0..=i64::from(i32::MAX)).contains(&now) {
-                e.invalid(&path, now, "must be between 0 and 2147483647, inclusive");
-                return true;
-            }
-            if then.is_some_and(|then| then < now) {
-                e.invalid(&path, now, "must be less than or equal to previous value");
-                return true;
-            }
-        }
-        (None, Some(_)) => e.invalid(&path, &Value::Null, "must not update from a positive integer to nil value"),
-        (None, None) => {}
-    }
-    false
-}
-
-fn tolerations(spec: &Value, was: &Value, e: &mut FieldErrors) {
-    let path = SPEC.child("tolerations");
-    let bare = |t: &Value| {
-        let mut bare = t.clone();
-        remove(&mut bare, "tolerationSeconds");
-        bare
-    };
-    let now: Vec<Value> = list(spec, "tolerations").iter().map(bare).collect();
-    if list(was, "tolerations").iter().map(bare).any(|old| !now.iter().any(|new| same(new, &old))) {
-        return e.forbidden(&path, "existing toleration can not be modified except its tolerationSeconds");
-    }
-    pod_spec::toleration_list(list(spec, "tolerations"), &path, e);
-}
-
 fn validate_sub(new: &Value, old: &Value, sub: &str, e: &mut FieldErrors) {
     match sub {
-        "status" => status(new, old, e),
+        "status" => status::validate(new, old, e),
         "ephemeralcontainers" => ephemeral(new, old, e),
         "resize" => {
             content(new, e);
@@ -388,65 +235,10 @@ fn ephemeral(new: &Value, old: &Value, e: &mut FieldErrors) {
         match now.iter().find(|c| text(c, "name") == name) {
             None => e.forbidden(&path, format!("existing ephemeral containers \"{name}\" may not be removed\n")),
             Some(after) if !same(after, before) => {
-                let what = difference(after, before);
+                let what = update::difference(after, before);
                 e.forbidden(&path, format!("existing ephemeral containers \"{name}\" may not be changed\n{what}"));
             }
             Some(_) => {}
-        }
-    }
-}
-
-fn status(new: &Value, old: &Value, e: &mut FieldErrors) {
-    annotation_changes(new, old, e);
-    annotations(new, e);
-    let path = FieldPath::new("status");
-    let (now, was) = (get(new, "status"), get(old, "status"));
-    if text(get(new, "spec"), "nodeName") != text(get(old, "spec"), "nodeName") {
-        e.forbidden(&path.child("nodeName"), "may not be changed directly");
-    }
-    let nominated = text(now, "nominatedNodeName");
-    if nominated != text(was, "nominatedNodeName") && !nominated.is_empty() {
-        let at = path.child("nominatedNodeName");
-        e.each(&at, nominated, orc_core::validation::names::dns1123_subdomain(nominated));
-    }
-    let spec = get(old, "spec");
-    if text(spec, "restartPolicy") != "Always" {
-        for kind in ["containerStatuses", "initContainerStatuses"] {
-            transitions(now, was, spec, kind, &path, e);
-        }
-    }
-    let class = text(now, "qosClass");
-    if class != text(was, "qosClass") {
-        e.invalid(&path.child("qosClass"), class, IMMUTABLE);
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    let ips = path.child("podIPs");
-    for (i, entry) in list(now, "podIPs").iter().enumerate() {
-        let address = text(entry, "ip");
-        e.each(&ips.index(i), address, orc_core::validation::ip::ip(address));
-        if !seen.insert(address) {
-            e.duplicate(&ips.index(i), address);
-        }
-    }
-}
-
-fn transitions(now: &Value, was: &Value, spec: &Value, kind: &str, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    let at_kind = path.child(kind);
-    let sidecar = |name: &str| {
-        list(spec, "initContainers").iter().any(|c| text(c, "name") == name && text(c, "restartPolicy") == "Always")
-    };
-    for (i, old) in list(was, kind).iter().enumerate() {
-        let ended = at(old, "state.terminated");
-        let name = text(old, "name");
-        let failed = int(ended, "exitCode").unwrap_or(0) != 0;
-        let own = list(spec, "containers").iter().find(|c| text(c, "name") == name);
-        let restarts = own.is_some_and(|c| has(c, "restartPolicy"));
-        if ended.is_null() || (failed && text(spec, "restartPolicy") == "OnFailure") || sidecar(name) || restarts {
-            continue;
-        }
-        let alive = |s: &&Value| text(s, "name") == name && at(s, "state.terminated").is_null();
-        if list(now, kind).iter().any(|s| alive(&s)) {
-            e.forbidden(&at_kind.index(i).child("state"), "may not be transitioned to non-terminated state");
         }
     }
 }

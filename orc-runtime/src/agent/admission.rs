@@ -1,0 +1,54 @@
+//! What the node refuses: pods for which it has no room, whatever the scheduler thought.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use orc_core::quantity::Quantity;
+
+use super::config::AgentConfig;
+use super::node;
+
+/// Reason and message when a pod does not fit beside the others.
+pub(super) fn refuse(pod: &Pod, others: &[Arc<Pod>], config: &AgentConfig) -> Option<(String, String)> {
+    let spec = pod.spec.as_ref()?;
+    let room = node::capacity(config);
+    if others.len() >= usize::try_from(config.max_pods).unwrap_or(usize::MAX) {
+        return Some(("OutOfpods".into(), out_of("pods", 1, others.len() as i64, i64::from(config.max_pods))));
+    }
+    for name in ["cpu", "memory"] {
+        let Some(capacity) = room.get(name).and_then(|text| Quantity::parse(text).ok()) else { continue };
+        let count = |quantity: Quantity| if name == "cpu" { quantity.milli_value() } else { quantity.value() };
+        let wanted = request(pod, name);
+        let used = others.iter().fold(Quantity::ZERO, |sum, other| sum.add(request(other, name)));
+        if !wanted.is_zero() && count(wanted.add(used)) > count(capacity) {
+            return Some((format!("OutOf{name}"), out_of(name, count(wanted), count(used), count(capacity))));
+        }
+    }
+    let labels = node::labels(config);
+    let fits = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    (!fits).then(|| {
+        ("NodeAffinity".into(), "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into())
+    })
+}
+
+fn out_of(name: &str, wanted: i64, used: i64, capacity: i64) -> String {
+    format!("Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}")
+}
+
+/// What a pod asks for: the sum of its containers and sidecars, or the largest init container.
+fn request(pod: &Pod, name: &str) -> Quantity {
+    let Some(spec) = &pod.spec else { return Quantity::ZERO };
+    let of = |container: &k8s_openapi::api::core::v1::Container| {
+        let requests: &BTreeMap<_, _> = container.resources.as_ref()?.requests.as_ref()?;
+        Quantity::parse(&requests.get(name)?.0).ok()
+    };
+    let sidecar = |container: &&k8s_openapi::api::core::v1::Container| container.restart_policy.as_deref() == Some("Always");
+    let inits = spec.init_containers.iter().flatten();
+    let running = spec.containers.iter().chain(inits.clone().filter(sidecar));
+    let sum = running.filter_map(of).fold(Quantity::ZERO, Quantity::add);
+    let largest = inits.filter(|container| !sidecar(container)).filter_map(of).max_by_key(|quantity| quantity.milli_value());
+    let overhead = spec.overhead.as_ref().and_then(|overhead| Quantity::parse(&overhead.get(name)?.0).ok());
+    let most = largest.filter(|largest| largest.milli_value() > sum.milli_value()).unwrap_or(sum);
+    most.add(overhead.unwrap_or(Quantity::ZERO))
+}

@@ -1,0 +1,170 @@
+//! Which pods of a node changed: one watch, split by node.
+//!
+//! A real node watches its own pods only. The nodes of a fleet share one watch of all pods; each change is routed to the
+//! node that it concerns by `spec.nodeName`, so that a change costs the same with one node or thousands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+use k8s_openapi::api::core::v1::Pod;
+use orc_core::env::Task;
+use orc_core::labels::FieldSelector;
+use orc_core::{ObjectKey, ResourceId};
+use orc_store::cache::{CacheEvent, Interest};
+use orc_store::client::{Scope, Selection};
+use orc_store::{Cache, Env, Stored};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Splits one watch of pods by node.
+pub struct PodFeed {
+    cache: Arc<Cache>,
+    routes: Arc<Routes>,
+    _pump: Task,
+}
+
+#[derive(Default)]
+struct Routes(Mutex<BTreeMap<String, Weak<Dirty>>>);
+
+/// The pods of one node that changed. Bounded by the number of pods there are.
+#[derive(Default)]
+pub(super) struct Dirty {
+    keys: Mutex<(BTreeSet<ObjectKey>, bool)>,
+    news: Notify,
+}
+
+/// What changed.
+pub(super) struct News {
+    pub(super) keys: BTreeSet<ObjectKey>,
+    /// Changes were lost: every pod may have changed.
+    pub(super) all: bool,
+}
+
+/// One node's end of a feed.
+pub(super) struct NodePods {
+    node: String,
+    cache: Arc<Cache>,
+    dirty: Arc<Dirty>,
+    _feed: Arc<PodFeed>,
+}
+
+impl PodFeed {
+    /// A watch of the pods of one node.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn of_node(env: &Env, node: &str) -> Arc<Self> {
+        let fields = FieldSelector::equal("spec.nodeName", node);
+        Self::over(env, Selection { fields, ..Selection::default() })
+    }
+
+    /// A watch of all pods, for many nodes in one process.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn of_all(env: &Env) -> Arc<Self> {
+        Self::over(env, Selection::default())
+    }
+
+    fn over(env: &Env, select: Selection) -> Arc<Self> {
+        let interest = Interest::within(Scope::all(ResourceId::of::<Pod>())).selecting(select);
+        let cache = env.caches.cache(interest);
+        let routes = Arc::new(Routes::default());
+        let (_, mut changes) = cache.subscribe();
+        let cache = cache.start();
+        let pump = {
+            let routes = routes.clone();
+            env.spawn.spawn(async move {
+                while let Some(event) = changes.next().await {
+                    match event {
+                        CacheEvent::Lagged => routes.mark_all(),
+                        CacheEvent::Changed(change) => {
+                            let (before, after) = (change.before.as_ref(), change.after.as_ref());
+                            let nodes: BTreeSet<String> = before.into_iter().chain(after).filter_map(|p| node_of(p)).collect();
+                            nodes.iter().for_each(|node| routes.mark(node, change.key()));
+                        }
+                    }
+                }
+            })
+        };
+        Arc::new(Self { cache, routes, _pump: pump })
+    }
+
+    /// The end for one node.
+    pub(super) fn join(self: &Arc<Self>, node: &str) -> NodePods {
+        let dirty = Arc::new(Dirty::default());
+        self.routes.0.lock().insert(node.to_owned(), Arc::downgrade(&dirty));
+        // What came before is found by looking at everything once.
+        dirty.mark_all();
+        NodePods { node: node.to_owned(), cache: self.cache.clone(), dirty, _feed: self.clone() }
+    }
+}
+
+/// The node of a pod; selectable fields say it without decoding where the store knows them.
+fn node_of(stored: &Arc<Stored>) -> Option<String> {
+    let node = stored.head.field("spec.nodeName");
+    if !node.is_empty() {
+        return Some(node.to_owned());
+    }
+    let pod = stored.view::<Pod>().ok()?;
+    pod.spec.as_ref()?.node_name.clone().filter(|node| !node.is_empty())
+}
+
+impl Routes {
+    fn mark(&self, node: &str, key: &ObjectKey) {
+        let Some(dirty) = self.0.lock().get(node).and_then(Weak::upgrade) else { return };
+        dirty.keys.lock().0.insert(key.clone());
+        dirty.news.notify_one();
+    }
+
+    fn mark_all(&self) {
+        self.0.lock().values().filter_map(Weak::upgrade).for_each(|dirty| dirty.mark_all());
+    }
+}
+
+impl Dirty {
+    fn mark_all(&self) {
+        self.keys.lock().1 = true;
+        self.news.notify_one();
+    }
+}
+
+impl NodePods {
+    /// Waits until the watch has shown what there is.
+    pub(super) async fn synced(&self) {
+        self.cache.synced().await;
+    }
+
+    /// Waits for changes. Cancel-safe.
+    pub(super) async fn news(&self) -> News {
+        loop {
+            let (keys, all) = std::mem::take(&mut *self.dirty.keys.lock());
+            if all || !keys.is_empty() {
+                return News { keys, all };
+            }
+            self.dirty.news.notified().await;
+        }
+    }
+
+    /// A pod of this node.
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<Pod>> {
+        let stored = self.cache.get(key)?;
+        if node_of(&stored)? != self.node {
+            return None;
+        }
+        match stored.view::<Pod>() {
+            Ok(pod) => Some(pod),
+            Err(error) => {
+                tracing::error!(%key, %error, "a pod cannot be read");
+                None
+            }
+        }
+    }
+
+    /// The keys of all pods of this node. Looks at every pod of the watch: for starts and lost changes only.
+    pub(super) fn all(&self) -> Vec<ObjectKey> {
+        let snapshot = self.cache.snapshot();
+        let own = snapshot.iter().filter(|stored| node_of(stored).is_some_and(|node| node == self.node));
+        own.map(|stored| stored.key.clone()).collect()
+    }
+}

@@ -1,0 +1,291 @@
+//! What follows from the state of a pod that is to run.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::backoff::later;
+use super::pod::{Machine, Outcome, find_container};
+use super::slot::{Role, Stage};
+use super::{Action, PodEvent, Step};
+use crate::runtime::{SandboxId, SandboxState};
+
+impl Machine {
+    pub(super) fn advance(&mut self, now: Timestamp, step: &mut Step) {
+        self.check_deadline(now, step);
+        self.check_completion();
+        self.look_at_probes(now, step);
+        if self.is_ending() {
+            self.end(now, step);
+        } else {
+            self.run(now, step);
+        }
+    }
+
+    /// Gives out an action unless it is under way or failed a short time ago. Says whether nothing of its kind is left
+    /// to wait for.
+    pub(super) fn begin(&mut self, action: Action, now: Timestamp, step: &mut Step) {
+        if self.busy.contains(&action) {
+            return;
+        }
+        if let Some((_, until)) = self.failed.get(&action)
+            && *until > now
+        {
+            return wake(step, *until);
+        }
+        self.busy.insert(action.clone());
+        step.actions.push(action);
+    }
+
+    fn check_deadline(&mut self, now: Timestamp, step: &mut Step) {
+        let (Some(limit), Some(start), None) = (self.spec().deadline(), &self.status.start_time, &self.outcome) else {
+            return;
+        };
+        let until = later(start.0, limit);
+        if until > now {
+            return wake(step, until);
+        }
+        let message = "Pod was active on the node longer than the specified deadline";
+        step.events.push(PodEvent::normal("DeadlineExceeded", message));
+        self.outcome = Some(Outcome {
+            phase: "Failed",
+            reason: Some("DeadlineExceeded".to_owned()),
+            message: Some(message.to_owned()),
+        });
+    }
+
+    /// A pod whose containers all ended for good has ended itself.
+    fn check_completion(&mut self) {
+        if self.outcome.is_some() || self.is_ending() {
+            return;
+        }
+        let phase = match self.phase(false) {
+            "Succeeded" => "Succeeded",
+            "Failed" => "Failed",
+            _ => return,
+        };
+        self.outcome = Some(Outcome { phase, reason: None, message: None });
+    }
+
+    fn run(&mut self, now: Timestamp, step: &mut Step) {
+        if !self.mounted {
+            return self.begin(Action::Mount, now, step);
+        }
+        let Some(sandbox) = self.ensure_sandbox(now, step) else { return };
+        if self.run_inits(&sandbox, now, step) {
+            for index in 0..self.slots.len() {
+                if self.slots[index].role == Role::Main {
+                    self.run_slot(index, &sandbox, now, step);
+                }
+            }
+        }
+    }
+
+    /// The sandbox that lives; otherwise what is needed to get one.
+    fn ensure_sandbox(&mut self, now: Timestamp, step: &mut Step) -> Option<SandboxId> {
+        if let Some(live) = self.live_sandbox() {
+            let (id, attempt) = (live.id.clone(), live.attempt);
+            // The one before keeps the logs of the runs before.
+            let old: Vec<SandboxId> =
+                self.sandboxes.iter().filter(|other| other.attempt + 1 < attempt).map(|old| old.id.clone()).collect();
+            for id in old {
+                self.begin(Action::RemoveSandbox { id }, now, step);
+            }
+            return Some(id);
+        }
+        if self.busy.iter().any(|action| matches!(action, Action::RunSandbox { .. } | Action::Start { .. })) {
+            return None;
+        }
+        let attempt = self.sandboxes.last().map_or(0, |last| last.attempt + 1);
+        let lived = self.slots.iter().find_map(|slot| slot.run.as_ref()).is_some();
+        if let Some(dead) = self.sandboxes.last().filter(|_| !self.failed.contains_key(&Action::RunSandbox { attempt })) {
+            let dead = dead.id.clone();
+            if lived && !self.busy.contains(&Action::RunSandbox { attempt }) {
+                let text = "Pod sandbox changed, it will be killed and re-created.";
+                step.events.push(PodEvent::normal("SandboxChanged", text));
+            }
+            // Frees what the dead one still holds; needs no waiting for.
+            self.begin(Action::StopSandbox { id: dead }, now, step);
+        }
+        self.begin(Action::RunSandbox { attempt }, now, step);
+        None
+    }
+
+    /// Runs the init containers in order; true when the others may run.
+    fn run_inits(&mut self, sandbox: &SandboxId, now: Timestamp, step: &mut Step) -> bool {
+        let passed = self.inits_are_done(sandbox);
+        for index in 0..self.slots.len() {
+            match self.slots[index].role {
+                Role::Main => break,
+                Role::Sidecar => {
+                    self.run_slot(index, sandbox, now, step);
+                    if !passed && !self.has_started(index) {
+                        return false;
+                    }
+                }
+                Role::Init if passed || self.init_is_done(index, sandbox) => {}
+                Role::Init => {
+                    self.run_slot(index, sandbox, now, step);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Once a main container was made in this sandbox, the init containers are done, even if their records are gone.
+    fn inits_are_done(&self, sandbox: &SandboxId) -> bool {
+        let made = |slot: &super::slot::Slot| slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox));
+        self.slots.iter().any(|slot| slot.role == Role::Main && made(slot))
+    }
+
+    fn init_is_done(&self, index: usize, sandbox: &SandboxId) -> bool {
+        let slot = &self.slots[index];
+        let here = slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox));
+        slot.succeeded() && here
+    }
+
+    pub(super) fn has_started(&self, index: usize) -> bool {
+        let slot = &self.slots[index];
+        let (Some(run), Some(spec)) = (&slot.run, find_container(&self.pod, &slot.name)) else { return false };
+        slot.is_running() && slot.probes.has_started(&run.id, spec)
+    }
+
+    fn run_slot(&mut self, index: usize, sandbox: &SandboxId, now: Timestamp, step: &mut Step) {
+        if self.is_starting(index) {
+            return;
+        }
+        let slot = &self.slots[index];
+        if slot.is_running() {
+            // One that runs in a sandbox that died goes with it; the runtime will say so.
+            self.condemn_changed(index, step);
+            return self.stop_condemned(index, now, step);
+        }
+        let here = slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox));
+        let again = slot.restarts_after_end() || (slot.role == Role::Init && !here && slot.succeeded());
+        if slot.end().is_some() && !again {
+            return;
+        }
+        if let Some(trouble) = &slot.trouble
+            && trouble.until > now
+            && trouble.reason != "RunContainerError"
+        {
+            wake(step, trouble.until);
+            return self.tell_of_pull_backoff(index, step);
+        }
+        if let Some(at) = slot.restart_at().filter(|at| *at > now) {
+            wake(step, at);
+            return self.tell_of_crash_loop(index, step);
+        }
+        self.start(index, sandbox, now, step);
+    }
+
+    fn start(&mut self, index: usize, sandbox: &SandboxId, now: Timestamp, step: &mut Step) {
+        let slot = &mut self.slots[index];
+        let attempt = slot.next_attempt();
+        // A second try of the same attempt is no restart.
+        let retry = slot.trouble.as_ref().is_some_and(|trouble| trouble.reason != "RunContainerError");
+        if let Some(ended) = slot.finished_at().filter(|_| !retry) {
+            slot.restarts.retry(ended, now);
+        }
+        let old = slot.run.as_ref().filter(|run| run.attempt + 1 < attempt).map(|run| run.id.clone());
+        let container = slot.name.clone();
+        if let Some(id) = old {
+            self.begin(Action::RemoveContainer { id }, now, step);
+        }
+        self.begin(Action::Start { container, attempt, sandbox: sandbox.clone() }, now, step);
+    }
+
+    pub(super) fn is_starting(&self, index: usize) -> bool {
+        let name = &self.slots[index].name;
+        self.busy.iter().any(|action| matches!(action, Action::Start { container, .. } if container == name))
+    }
+
+    /// A container whose image was changed in the spec is run anew.
+    fn condemn_changed(&mut self, index: usize, step: &mut Step) {
+        let pod = self.pod.clone();
+        let slot = &mut self.slots[index];
+        let Some(run) = slot.run.as_ref().filter(|run| !run.image.is_empty()) else { return };
+        let Some(image) = find_container(&pod, &slot.name).and_then(|spec| spec.image.as_deref()) else { return };
+        if *image == *run.image || slot.condemned.as_ref() == Some(&run.id) {
+            return;
+        }
+        slot.condemned = Some(run.id.clone());
+        let text = format!("Container {} definition changed, will be restarted", slot.name);
+        step.events.push(PodEvent::normal("Killing", text).of_container(slot.role != Role::Main, &slot.name));
+    }
+
+    /// Stops a run that a probe or a changed spec condemned.
+    fn stop_condemned(&mut self, index: usize, now: Timestamp, step: &mut Step) {
+        let slot = &self.slots[index];
+        let Some(run) = slot.run.as_ref().filter(|run| slot.condemned.as_ref() == Some(&run.id)) else { return };
+        let grace = find_container(&self.pod, &slot.name)
+            .and_then(|spec| spec.liveness_probe.as_ref()?.termination_grace_period_seconds)
+            .map_or_else(|| self.spec().grace(), |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(1)));
+        let (name, id) = (slot.name.clone(), run.id.clone());
+        self.stop(&name, &id, grace, grace, now, step);
+    }
+
+    fn tell_of_pull_backoff(&mut self, index: usize, step: &mut Step) {
+        let slot = &mut self.slots[index];
+        let Some(trouble) = slot.trouble.as_mut().filter(|trouble| trouble.image) else { return };
+        if trouble.reason != "ErrImagePull" {
+            return;
+        }
+        let image = find_container(&self.pod, &slot.name).and_then(|spec| spec.image.clone()).unwrap_or_default();
+        trouble.message = format!("Back-off pulling image {image:?}: ErrImagePull: {}", trouble.message);
+        "ImagePullBackOff".clone_into(&mut trouble.reason);
+        let init = slot.role != Role::Main;
+        let name = slot.name.clone();
+        let text = format!("Back-off pulling image {image:?}");
+        step.events.push(PodEvent::normal("BackOff", text).of_container(init, &name));
+        let text = "Error: ImagePullBackOff";
+        step.events.push(PodEvent::warning("Failed", text).of_container(init, &name));
+    }
+
+    fn tell_of_crash_loop(&mut self, index: usize, step: &mut Step) {
+        let pod = self.pod_name();
+        let slot = &mut self.slots[index];
+        let Some(run) = &slot.run else { return };
+        if slot.told.as_ref() == Some(&run.id) {
+            return;
+        }
+        slot.told = Some(run.id.clone());
+        let text = format!("Back-off restarting failed container {} in pod {pod}", slot.name);
+        step.events.push(PodEvent::warning("BackOff", text).of_container(slot.role != Role::Main, &slot.name));
+    }
+
+    fn look_at_probes(&mut self, now: Timestamp, step: &mut Step) {
+        let ending = self.is_ending();
+        let pod = self.pod.clone();
+        let mut due = Vec::new();
+        for slot in &mut self.slots {
+            let Some(super::slot::Run { id, stage: Stage::Running { since }, .. }) = &slot.run else { continue };
+            let Some(spec) = find_container(&pod, &slot.name).filter(|_| slot.role != Role::Init) else { continue };
+            slot.probes.follow(id);
+            let (kinds, next) = slot.probes.due(spec, *since, ending, now);
+            if let Some(next) = next {
+                wake(step, next);
+            }
+            due.extend(kinds.into_iter().map(|kind| Action::Probe { container: slot.name.clone(), id: id.clone(), kind }));
+        }
+        for probe in due {
+            self.begin(probe, now, step);
+        }
+    }
+
+    /// Whether nothing of the pod may be begun any more.
+    pub(super) fn is_ending(&self) -> bool {
+        self.gone || self.outcome.is_some() || self.pod.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether any sandbox still lives.
+    pub(super) fn has_live_sandbox(&self) -> bool {
+        self.sandboxes.iter().any(|sandbox| sandbox.state == SandboxState::Ready)
+    }
+}
+
+/// Asks to be woken at the latest then.
+pub(super) fn wake(step: &mut Step, at: Timestamp) {
+    step.wake = Some(step.wake.map_or(at, |wake| wake.min(at)));
+}

@@ -1,0 +1,329 @@
+//! The runtime traits over simulated pods.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream;
+use jiff::Timestamp;
+use orc_core::env::Clock;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast};
+
+use super::script::Script;
+use super::state::State;
+use crate::pod_net::{Cidr, IpPool};
+use crate::runtime::{
+    ContainerConfig, ContainerId, ContainerResources, ContainerState, ContainerStatus, DuplexStream, Event, EventStream,
+    ExecOutput, ExecRequest, ExecSession, ImageError, ImageStatus, Images, LogChunks, LogOptions, Observe, Runtime,
+    RuntimeError, RuntimeStatus, SandboxConfig, SandboxId, SandboxState, SandboxStats, SandboxStatus, StreamSet, Streams,
+    VersionInfo,
+};
+
+/// Events that a slow reader may lag behind; agents read them at once.
+const BACKLOG: usize = 256;
+
+/// How a simulated runtime is set up.
+#[derive(Debug, Clone)]
+pub struct SimConfig {
+    /// Range of the node's pods.
+    pub pod_cidr: Cidr,
+    /// What containers do unless annotations say otherwise.
+    pub script: Script,
+}
+
+/// A runtime without processes. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct SimRuntime(Arc<Inner>);
+
+struct Inner {
+    config: SimConfig,
+    clock: Clock,
+    pool: Mutex<IpPool>,
+    state: Mutex<State>,
+    events: broadcast::Sender<Event>,
+    /// Rung when the time of the next happening may have changed.
+    timer: Notify,
+}
+
+impl SimRuntime {
+    /// A runtime with no pods, in the time of `clock`.
+    pub fn new(config: SimConfig, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            pool: Mutex::new(IpPool::new(config.pod_cidr)),
+            config,
+            clock,
+            state: Mutex::default(),
+            events: broadcast::Sender::new(BACKLOG),
+            timer: Notify::new(),
+        }))
+    }
+
+    /// Kills a sandbox as if the node had lost it: for tests of recovery.
+    pub fn lose_sandbox(&self, pod_uid: &str) {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        let ids: Vec<SandboxId> =
+            state.sandboxes.values().filter(|sandbox| sandbox.pod_uid == pod_uid).map(|sandbox| sandbox.id.clone()).collect();
+        for id in ids {
+            state.stop_sandbox(&id, now);
+        }
+        drop(state);
+        self.announce(pod_uid);
+    }
+
+    fn announce(&self, pod_uid: &str) {
+        // Nobody listening is fine: a subscriber lists first.
+        let _ = self.0.events.send(Event::Pod(pod_uid.to_owned()));
+        self.0.timer.notify_waiters();
+    }
+
+    /// Lets the present time into the state.
+    fn settle(&self) -> parking_lot::MutexGuard<'_, State> {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        for uid in state.settle(now) {
+            let _ = self.0.events.send(Event::Pod(uid));
+        }
+        state
+    }
+
+    fn uid_of(&self, id: &ContainerId) -> Option<String> {
+        self.0.state.lock().containers.get(id).map(|container| container.status.pod_uid.clone())
+    }
+
+    /// Waits until something happened by itself.
+    async fn passed(&self) {
+        loop {
+            let rung = self.0.timer.notified();
+            let next = self.0.state.lock().next();
+            tokio::select! {
+                biased;
+                () = rung => {}
+                () = until(&self.0.clock, next) => {
+                    drop(self.settle());
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn until(clock: &Clock, at: Option<Timestamp>) {
+    match at {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[async_trait]
+impl Runtime for SimRuntime {
+    async fn run_sandbox(&self, config: &SandboxConfig) -> Result<SandboxStatus, RuntimeError> {
+        let id = SandboxId::new(format!("{}-{}", config.pod_uid, config.attempt));
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        if let Some(found) = state.sandboxes.get(&id) {
+            return Ok(found.clone());
+        }
+        let ip = if config.host_network {
+            None
+        } else {
+            let range = self.0.config.pod_cidr;
+            let ip = self.0.pool.lock().allocate(id.as_str());
+            Some(ip.ok_or_else(|| RuntimeError::Sandbox(format!("no address left in the pod range {range}")))?.into())
+        };
+        state.add_sandbox(&id, config, ip, now);
+        let made = state.sandboxes[&id].clone();
+        drop(state);
+        self.announce(&config.pod_uid);
+        Ok(made)
+    }
+
+    async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock();
+        if state.stop_sandbox(id, now) {
+            let uid = state.sandboxes[id].pod_uid.clone();
+            drop(state);
+            self.0.pool.lock().release(id.as_str());
+            self.announce(&uid);
+        }
+        Ok(())
+    }
+
+    async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        let removed = self.0.state.lock().remove_sandbox(id);
+        if let Some(removed) = removed {
+            self.0.pool.lock().release(id.as_str());
+            self.announce(&removed.pod_uid);
+        }
+        Ok(())
+    }
+
+    async fn create_container(&self, sandbox: &SandboxId, config: &ContainerConfig) -> Result<ContainerId, RuntimeError> {
+        let now = self.0.clock.now();
+        let id = self.0.state.lock().add_container(sandbox, config, &self.0.config.script, now)?;
+        Ok(id)
+    }
+
+    async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.0.state.lock().start(id, self.0.clock.now())?;
+        if let Some(uid) = self.uid_of(id) {
+            self.announce(&uid);
+        }
+        Ok(())
+    }
+
+    async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        let end = self.0.state.lock().stop(id, grace, self.0.clock.now());
+        self.0.timer.notify_waiters();
+        // A second call may shorten the end; the state is looked at again then.
+        let ended = || {
+            let state = self.settle();
+            state.containers.get(id).is_none_or(|container| container.status.state == ContainerState::Exited)
+        };
+        if end.is_none() {
+            return Ok(());
+        }
+        while !ended() {
+            let rung = self.0.timer.notified();
+            let next = self.0.state.lock().next();
+            tokio::select! {
+                biased;
+                () = rung => {}
+                () = until(&self.0.clock, next) => {}
+            }
+        }
+        if let Some(uid) = self.uid_of(id) {
+            self.announce(&uid);
+        }
+        Ok(())
+    }
+
+    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let removed = self.0.state.lock().containers.remove(id);
+        if let Some(removed) = removed {
+            self.announce(&removed.status.pod_uid);
+        }
+        Ok(())
+    }
+
+    async fn update(&self, id: &ContainerId, _resources: &ContainerResources) -> Result<(), RuntimeError> {
+        // Nothing is limited where nothing runs: any limit holds.
+        self.container_status(id).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Observe for SimRuntime {
+    async fn list_sandboxes(&self) -> Result<Vec<SandboxStatus>, RuntimeError> {
+        Ok(self.settle().sandboxes.values().cloned().collect())
+    }
+
+    async fn list_containers(&self, sandbox: Option<&SandboxId>) -> Result<Vec<ContainerStatus>, RuntimeError> {
+        let state = self.settle();
+        let all = state.containers.values().map(|container| &container.status);
+        Ok(all.filter(|status| sandbox.is_none_or(|id| status.sandbox_id == *id)).cloned().collect())
+    }
+
+    async fn sandbox_status(&self, id: &SandboxId) -> Result<SandboxStatus, RuntimeError> {
+        self.settle().sandboxes.get(id).cloned().ok_or_else(|| RuntimeError::SandboxNotFound(id.clone()))
+    }
+
+    async fn container_status(&self, id: &ContainerId) -> Result<ContainerStatus, RuntimeError> {
+        let state = self.settle();
+        let found = state.containers.get(id).map(|container| container.status.clone());
+        found.ok_or_else(|| RuntimeError::ContainerNotFound(id.clone()))
+    }
+
+    fn events(&self) -> EventStream {
+        let receiver = self.0.events.subscribe();
+        let me = self.clone();
+        Box::pin(stream::unfold((receiver, me), |(mut receiver, me)| async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    event = receiver.recv() => return match event {
+                        Ok(event) => Some((event, (receiver, me))),
+                        Err(broadcast::error::RecvError::Lagged(_)) => Some((Event::Lagged, (receiver, me))),
+                        Err(broadcast::error::RecvError::Closed) => None,
+                    },
+                    () = me.passed() => {}
+                }
+            }
+        }))
+    }
+
+    async fn stats(&self) -> Result<Vec<SandboxStats>, RuntimeError> {
+        let at = self.0.clock.now();
+        let state = self.settle();
+        let ready = state.sandboxes.values().filter(|sandbox| sandbox.state == SandboxState::Ready);
+        let stats = ready.map(|sandbox| SandboxStats {
+            id: sandbox.id.clone(),
+            pod_uid: sandbox.pod_uid.clone(),
+            at,
+            containers: Vec::new(),
+            network: None,
+        });
+        Ok(stats.collect())
+    }
+
+    async fn runtime_status(&self) -> RuntimeStatus {
+        RuntimeStatus {
+            ready: true,
+            network_ready: true,
+            message: String::new(),
+            version: VersionInfo { name: "sim".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        }
+    }
+}
+
+#[async_trait]
+impl Images for SimRuntime {
+    async fn image_status(&self, reference: &str) -> Result<Option<ImageStatus>, ImageError> {
+        Ok(Some(ImageStatus { reference: reference.to_owned(), id: reference.to_owned(), size_bytes: 0 }))
+    }
+
+    async fn pull_image(&self, reference: &str) -> Result<ImageStatus, ImageError> {
+        Ok(ImageStatus { reference: reference.to_owned(), id: reference.to_owned(), size_bytes: 0 })
+    }
+}
+
+fn no_streams(what: &str) -> RuntimeError {
+    RuntimeError::Unsupported(format!("a simulated container runs no program, so there is nothing to {what}"))
+}
+
+#[async_trait]
+impl Streams for SimRuntime {
+    async fn exec(&self, _: &ContainerId, _: &ExecRequest) -> Result<ExecSession, RuntimeError> {
+        Err(no_streams("exec in"))
+    }
+
+    async fn exec_sync(&self, id: &ContainerId, _: &[String], _: Duration) -> Result<ExecOutput, RuntimeError> {
+        let state = self.settle();
+        let container = state.containers.get(id).ok_or_else(|| RuntimeError::ContainerNotFound(id.clone()))?;
+        if container.status.state != ContainerState::Running {
+            return Err(RuntimeError::WrongState { id: id.clone(), state: "not running".to_owned() });
+        }
+        Ok(ExecOutput { exit_code: container.script.exec_exit_code, ..ExecOutput::default() })
+    }
+
+    async fn attach(&self, _: &ContainerId, _: StreamSet) -> Result<ExecSession, RuntimeError> {
+        Err(no_streams("attach to"))
+    }
+
+    async fn logs(&self, id: &ContainerId, _: &LogOptions) -> Result<LogChunks, RuntimeError> {
+        let status = self.container_status(id).await?;
+        let line = format!("simulated container {} (attempt {}) writes no log\n", status.name, status.attempt);
+        Ok(Box::pin(stream::iter([Ok(Bytes::from(line))])))
+    }
+
+    async fn port_forward(&self, _: &SandboxId, _: u16) -> Result<DuplexStream, RuntimeError> {
+        Err(no_streams("forward ports to"))
+    }
+
+    async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.container_status(id).await.map(drop)
+    }
+}
