@@ -11,9 +11,8 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 const RECORDINGS: &str = "/work/shared/golden";
-const AREAS: &[&str] = &[
-    "defaults", "validation-core", "validation-pod", "validation-workloads", "validation-other", "update", "meta",
-];
+const AREAS: &[&str] =
+    &["defaults", "validation-core", "validation-pod", "validation-workloads", "validation-other", "update", "meta"];
 
 /// Cases that need more than the rules of a kind: the start of the name, and what they need.
 const BEYOND: &[(&str, &str)] = &[
@@ -22,8 +21,9 @@ const BEYOND: &[(&str, &str)] = &[
     ("validation-core/service-clusterip-out", "allocation of addresses"),
     ("validation-core/service-ipv6-family", "allocation of addresses"),
     ("update/service-clusterip-immutable", "allocation of addresses"),
-    ("validation-other/customresourcedefinition-", "rules of definitions and their schemas"),
-    ("update/conditional-required-crd-object", "rules of definitions and their schemas"),
+    ("validation-other/customresourcedefinition-cel-", "CEL"),
+    ("validation-other/customresourcedefinition-pattern", "Go's regular expressions"),
+    ("update/conditional-required-crd-object", "members that the recording leaves out"),
     ("validation-other/validatingwebhookconfiguration-match-type", "CEL"),
     ("validation-other/validatingadmissionpolicy-expr-syntax", "CEL"),
     ("validation-other/validatingadmissionpolicy-undeclared", "CEL"),
@@ -273,9 +273,22 @@ fn keys<'a>(a: &'a Value, b: &'a Value) -> BTreeSet<&'a str> {
 
 /// Fields that allocation, admission, identity or the clock fill in.
 const ELSEWHERE: &[&str] = &[
-    "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "nodePort", "healthCheckNodePort", "serviceAccount",
-    "serviceAccountName", "priority", "preemptionPolicy", "lastPhaseTransitionTime", "daemonEndpoints", "nodeInfo",
-    "username", "groups", "uid",
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "nodePort",
+    "healthCheckNodePort",
+    "serviceAccount",
+    "serviceAccountName",
+    "priority",
+    "preemptionPolicy",
+    "lastPhaseTransitionTime",
+    "daemonEndpoints",
+    "nodeInfo",
+    "username",
+    "groups",
+    "uid",
 ];
 
 /// Whether an item was added by admission.

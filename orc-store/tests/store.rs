@@ -503,3 +503,13 @@ async fn a_store_opens_right_while_others_write() {
     assert!(shown == written);
     assert_eq!(store.floor(&pods()), truth.at);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_store_ends_its_watches() {
+    let store = store(StoreConfig::default()).await;
+    put(&store, 1).await;
+    let mut stream = watch(&store, &Scope::all(pods()), &Selection::default(), WatchStart::Now).await;
+    assert!(drain(&mut stream).is_empty());
+    drop(store);
+    assert!(matches!(stream.next().await, Some(Err(WatchEnd::Closed(_)))));
+}

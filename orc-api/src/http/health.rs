@@ -9,7 +9,7 @@ use super::service::ApiService;
 use super::{Body, respond};
 
 /// The Kubernetes level that is served.
-pub const KUBERNETES_MINOR: &str = "36";
+const KUBERNETES_MINOR: &str = "36";
 
 impl ApiService {
     pub(super) fn path(&self, path: &str, query: &Query, request: &Request<Body>) -> Result<Response<Body>, ApiError> {

@@ -32,9 +32,6 @@ impl Query {
     }
 
     /// Every value of a name.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
 
     fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| {

@@ -120,7 +120,11 @@ fn flow_rule(rule: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
         verbs(inner, &at.child("verbs"), e);
         for field in ["apiGroups", "resources"] {
             if list(inner, field).is_empty() {
-                let what = if field == "apiGroups" { "resource rules must supply at least one api group" } else { "resource rules must supply at least one resource" };
+                let what = if field == "apiGroups" {
+                    "resource rules must supply at least one api group"
+                } else {
+                    "resource rules must supply at least one resource"
+                };
                 e.required(&at.child(field), what);
             }
         }
@@ -153,10 +157,9 @@ fn verbs(rule: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
 }
 
 fn level_default(object: &mut Value) {
-    if text(object, "apiVersion").ends_with("/v1") || !has(object, "apiVersion") {
-        if let Some(limited) = child_at(object, "spec.limited") {
-            put_default(limited, "nominalConcurrencyShares", 30);
-        }
+    let version_one = text(object, "apiVersion").ends_with("/v1") || !has(object, "apiVersion");
+    if let Some(limited) = child_at(object, "spec.limited").filter(|_| version_one) {
+        put_default(limited, "nominalConcurrencyShares", 30);
     }
     if let Some(exempt) = child_at(object, "spec.exempt") {
         put_default(exempt, "nominalConcurrencyShares", 0);
@@ -293,10 +296,29 @@ fn api_service(object: &Value, e: &mut FieldErrors) {
 }
 
 const USAGES: &[&str] = &[
-    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
-    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
-    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
-    "server auth", "signing", "timestamping",
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
 ];
 
 fn certificate(spec: &Value, e: &mut FieldErrors) {
@@ -332,7 +354,11 @@ fn signer(name: &str, path: &FieldPath<'_>, e: &mut FieldErrors) {
     }
     let parts: Vec<&str> = name.split('/').collect();
     let [domain, rest] = parts.as_slice() else {
-        return e.invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
+        return e.invalid(
+            path,
+            name,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        );
     };
     for broken in names::dns1123_subdomain(domain) {
         e.invalid(path, *domain, format!("validating label {}: {broken}", orc_core::validation::go_quote(domain)));

@@ -39,9 +39,13 @@ fn default(object: &mut Value) {
         put_default(up, "stabilizationWindowSeconds", 0);
         put_default(up, "selectPolicy", "Max");
         if !has(up, "policies") {
-            put(up, "policies", json!([
-                {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15},
-            ]));
+            put(
+                up,
+                "policies",
+                json!([
+                    {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15},
+                ]),
+            );
         }
     }
     if let Some(down) = child(behavior, "scaleDown") {
@@ -52,14 +56,22 @@ fn default(object: &mut Value) {
     }
     // Either half asks for the other with its own defaults.
     if !has(behavior, "scaleUp") {
-        put(behavior, "scaleUp", json!({"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
-            {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15},
-        ]}));
+        put(
+            behavior,
+            "scaleUp",
+            json!({"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+                {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15},
+            ]}),
+        );
     }
     if !has(behavior, "scaleDown") {
-        put(behavior, "scaleDown", json!({"selectPolicy": "Max", "policies": [
-            {"type": "Percent", "value": 100, "periodSeconds": 15},
-        ]}));
+        put(
+            behavior,
+            "scaleDown",
+            json!({"selectPolicy": "Max", "policies": [
+                {"type": "Percent", "value": 100, "periodSeconds": 15},
+            ]}),
+        );
     }
 }
 
@@ -101,7 +113,10 @@ fn metrics(spec: &Value, least: Option<i64>, e: &mut FieldErrors) {
 }
 
 const TYPES: &[(&str, &str)] = &[
-    ("ContainerResource", "containerResource"), ("External", "external"), ("Object", "object"), ("Pods", "pods"),
+    ("ContainerResource", "containerResource"),
+    ("External", "external"),
+    ("Object", "object"),
+    ("Pods", "pods"),
     ("Resource", "resource"),
 ];
 

@@ -161,7 +161,7 @@ fn sources(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
             e.invalid(path, one, "must not be specified when dataSourceRef.namespace is specified");
         }
     } else if !one.is_null() && !other.is_null() && differ {
-        e.invalid(path, &json!({}), "must match dataSourceRef");
+        e.invalid(path, json!({}), "must match dataSourceRef");
     }
 }
 
@@ -184,7 +184,8 @@ fn claim_update(new: &Value, old: &Value, e: &mut FieldErrors) {
     }
     keep(&mut munged, was, "volumeAttributesClassName");
     if !same(&munged, was) {
-        let rule = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        let rule =
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         e.forbidden(&SPEC, format!("{rule}\n"));
     }
     shrink(new, old, e);
@@ -221,9 +222,27 @@ fn claim_status(new: &Value, _old: &Value, _sub: &str, e: &mut FieldErrors) {
 }
 
 const SOURCES: &[&str] = &[
-    "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs",
-    "iscsi", "cinder", "fc", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk",
-    "scaleIO", "local", "storageos", "csi",
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
 ];
 
 fn volume_spec(spec: &Value, e: &mut FieldErrors) {
@@ -299,7 +318,10 @@ fn source(spec: &Value, e: &mut FieldErrors) {
             "hostPath" => {
                 pod_spec::storage(kind, inner, &at, e);
                 if text(inner, "path") == "/" && text(spec, "persistentVolumeReclaimPolicy") == "Recycle" {
-                    e.forbidden(&at.child("path"), "may not be '/' for a hostPath mount with persistentVolumeReclaimPolicy of 'recycle'");
+                    e.forbidden(
+                        &at.child("path"),
+                        "may not be '/' for a hostPath mount with persistentVolumeReclaimPolicy of 'recycle'",
+                    );
                 }
             }
             kind => pod_spec::storage(kind, inner, &at, e),

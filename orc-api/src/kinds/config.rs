@@ -11,8 +11,16 @@ pub(super) static CONFIG_MAP: Kind =
     Kind { validate: config_map, validate_update: config_map_update, revalidates_meta: true, ..Kind::NAMESPACED };
 
 /// The rules of `secrets`.
-pub(super) static SECRET: Kind =
-    Kind { default: secret_default, prepare_create: drop_string_data, prepare_update: secret_prepare, validate: secret, validate_update: secret_update, fields: secret_fields, revalidates_meta: true, ..Kind::NAMESPACED };
+pub(super) static SECRET: Kind = Kind {
+    default: secret_default,
+    prepare_create: drop_string_data,
+    prepare_update: secret_prepare,
+    validate: secret,
+    validate_update: secret_update,
+    fields: secret_fields,
+    revalidates_meta: true,
+    ..Kind::NAMESPACED
+};
 
 /// The rules of `serviceaccounts`.
 pub(super) static SERVICE_ACCOUNT: Kind = Kind { revalidates_meta: true, ..Kind::NAMESPACED };

@@ -14,15 +14,11 @@ pub(super) static CORE: Kind = Kind {
     name: names::dns1123_subdomain,
     validate: |event, e| legacy(event, "reportingComponent", e),
     validate_update: |event, _, e| legacy(event, "reportingComponent", e),
-    default: core_default,
     ..Kind::NAMESPACED
 };
 
 /// The rules of `events` in the form of `events.k8s.io/v1`.
-pub(super) static NEW: Kind = Kind { validate: strict, validate_update: strict_update, default: |_| {}, ..CORE };
-
-/// The fields that are always written.
-fn core_default(_event: &mut Value) {}
+pub(super) static NEW: Kind = Kind { validate: strict, validate_update: strict_update, ..CORE };
 
 /// The value under the field's name in either group.
 fn either<'a>(event: &'a Value, field: &str, newer: &str) -> &'a Value {

@@ -6,8 +6,7 @@ use orc_core::validation::{FieldErrors, FieldPath};
 use serde_json::Value;
 
 /// The rules of `leases.coordination.k8s.io`.
-pub(super) static LEASE: Kind =
-    Kind {
+pub(super) static LEASE: Kind = Kind {
     create_on_update: true,
     unconditional_update: false,
     prepare_create: drop_gated,

@@ -88,7 +88,9 @@ fn owners(meta: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
         if flag(owner, "controller") {
             let this = text(owner, "name").to_owned();
             if let Some(first) = &controller {
-                let rule = format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}");
+                let rule = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
+                );
                 e.invalid(path, list_value(meta), rule);
             } else {
                 controller = Some(this);
@@ -117,7 +119,11 @@ fn finalizers(meta: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
         let before = e.len();
         e.each(path, name, names::qualified_name(name));
         if e.len() == before && !name.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(name) {
-            e.invalid(path, *name, "name is neither a standard finalizer name nor is it fully qualified (FQ name: <domain>/<name>)");
+            e.invalid(
+                path,
+                *name,
+                "name is neither a standard finalizer name nor is it fully qualified (FQ name: <domain>/<name>)",
+            );
         }
     }
     if names.contains(&"orphan") && names.contains(&"foregroundDeletion") {

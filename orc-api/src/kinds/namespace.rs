@@ -14,7 +14,6 @@ pub(super) static NAMESPACE: Kind = Kind {
     prepare_update,
     prepare_sub,
     validate,
-    validate_update,
     validate_sub,
     ..Kind::CLUSTER
 };
@@ -62,8 +61,6 @@ fn finalizers(namespace: &Value, e: &mut FieldErrors) {
 fn validate(namespace: &Value, e: &mut FieldErrors) {
     finalizers(namespace, e);
 }
-
-fn validate_update(_new: &Value, _old: &Value, _e: &mut FieldErrors) {}
 
 fn validate_sub(new: &Value, _old: &Value, sub: &str, e: &mut FieldErrors) {
     if sub == "finalize" {

@@ -1,8 +1,8 @@
 //! Nodes.
 
+use super::pod_spec::resources;
 use super::rules::{Generation, Kind};
 use super::tree::*;
-use super::pod_spec::resources;
 use orc_core::validation::{FieldError, FieldErrors, FieldPath, Shown, ip, names};
 use serde_json::Value;
 
@@ -19,11 +19,9 @@ pub(super) static NODE: Kind = Kind {
 };
 
 fn default(node: &mut Value) {
-    if let Some(status) = child(node, "status") {
-        if !has(status, "allocatable") && has(status, "capacity") {
-            let capacity = get(status, "capacity").clone();
-            put(status, "allocatable", capacity);
-        }
+    if let Some(status) = child(node, "status").filter(|s| !has(s, "allocatable") && has(s, "capacity")) {
+        let capacity = get(status, "capacity").clone();
+        put(status, "allocatable", capacity);
     }
     // The old single range and the list hold the same.
     if let Some(spec) = child(node, "spec") {

@@ -34,12 +34,8 @@ pub(super) static QUOTA: Kind = Kind {
 };
 
 /// The rules of `limitranges`.
-pub(super) static LIMIT_RANGE: Kind = Kind {
-    default: limit_default,
-    validate: limits,
-    validate_update: |new, _, e| limits(new, e),
-    ..Kind::NAMESPACED
-};
+pub(super) static LIMIT_RANGE: Kind =
+    Kind { default: limit_default, validate: limits, validate_update: |new, _, e| limits(new, e), ..Kind::NAMESPACED };
 
 /// The rules of `priorityclasses.scheduling.k8s.io`.
 pub(super) static PRIORITY_CLASS: Kind = Kind {
@@ -87,9 +83,24 @@ fn budget_status(object: &Value, e: &mut FieldErrors) {
 }
 
 const QUOTA_RESOURCES: &[&str] = &[
-    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
-    "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas",
-    "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps", "services.nodeports",
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
     "services.loadbalancers",
 ];
 
@@ -112,7 +123,12 @@ fn hard(map: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
 }
 
 const SCOPES: &[&str] = &[
-    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
+    "BestEffort",
+    "CrossNamespacePodAffinity",
+    "NotBestEffort",
+    "NotTerminating",
+    "PriorityClass",
+    "Terminating",
     "VolumeAttributesClass",
 ];
 
@@ -276,7 +292,7 @@ fn limit_bounds(limit: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
                 && a > b
             {
                 // Kubernetes shows the smaller side, but for a request below the least the request.
-            let value = if (low, shown) == ("min", "defaultRequest") { b } else { a };
+                let value = if (low, shown) == ("min", "defaultRequest") { b } else { a };
                 let at = path.child(shown);
                 let rule = format!("{} value {a} is greater than {} value {b}", words.0, words.1);
                 e.invalid(&at.key(name), value.to_string(), rule);
@@ -299,17 +315,18 @@ fn limit_bounds(limit: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
 
 fn priority(class: &Value, e: &mut FieldErrors) {
     const HIGHEST: i64 = 1_000_000_000;
-    const SYSTEM: [(&str, i64); 2] = [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+    const SYSTEM: [(&str, i64); 2] =
+        [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
     let metadata = FieldPath::new("metadata");
     let name = text(get(class, "metadata"), "name");
     let value = int(class, "value").unwrap_or(0);
     if name.starts_with("system-") {
         let wrong = match SYSTEM.iter().find(|(known, _)| *known == name) {
             None => Some(format!("{name} is not a known system priority class")),
-            Some((_, right)) if *right != value => {
-                Some(format!("value of {name} PriorityClass must be {right}"))
+            Some((_, right)) if *right != value => Some(format!("value of {name} PriorityClass must be {right}")),
+            Some(_) if flag(class, "globalDefault") => {
+                Some(format!("globalDefault of {name} PriorityClass must be false"))
             }
-            Some(_) if flag(class, "globalDefault") => Some(format!("globalDefault of {name} PriorityClass must be false")),
             Some(_) => None,
         };
         if let Some(wrong) = wrong {

@@ -2,7 +2,10 @@
 
 use super::Strategy;
 use super::rules::{Generation, Kind};
-use super::{admission, apimachinery, autoscaling, definition, claims, config, endpoints, event, lease, namespace, network, node, pod, policy, rbac, service};
+use super::{
+    admission, apimachinery, autoscaling, claims, config, definition, endpoints, event, lease, namespace, network,
+    node, pod, policy, rbac, service,
+};
 use super::{storage, workload};
 
 /// The rules of a storage resource, as `pods` or `deployments.apps`. Resources that are not built in get the storage

@@ -206,7 +206,7 @@ impl Strategy for Kind {
     }
 
     fn generation(&self) -> bool {
-        self.generation != Generation::None
+        !matches!(self.generation, Generation::None | Generation::Late)
     }
 
     fn status(&self) -> bool {

@@ -30,7 +30,8 @@ pub(super) static DRIVER: Kind = Kind {
     validate: driver,
     validate_update: |new, old, e| {
         driver(new, e);
-        for (field, shown) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")] {
+        for (field, shown) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")]
+        {
             e.immutable(&SPEC.child(shown), get(get(new, "spec"), field), get(get(old, "spec"), field));
         }
     },
@@ -38,7 +39,8 @@ pub(super) static DRIVER: Kind = Kind {
 };
 
 /// The rules of `csinodes.storage.k8s.io`.
-pub(super) static NODE: Kind = Kind { validate: csi_node, validate_update: |new, _, e| csi_node(new, e), ..Kind::CLUSTER };
+pub(super) static NODE: Kind =
+    Kind { validate: csi_node, validate_update: |new, _, e| csi_node(new, e), ..Kind::CLUSTER };
 
 /// The rules of `volumeattachments.storage.k8s.io`.
 pub(super) static ATTACHMENT: Kind = Kind {
@@ -104,8 +106,7 @@ pub(super) static RUNTIME: Kind = Kind {
 
 fn parameters(object: &Value, allow_empty: bool, e: &mut FieldErrors) {
     let path = FieldPath::new("parameters");
-    let all: Vec<(&str, &str)> =
-        entries(object, "parameters").map(|(k, v)| (k, v.as_str().unwrap_or(""))).collect();
+    let all: Vec<(&str, &str)> = entries(object, "parameters").map(|(k, v)| (k, v.as_str().unwrap_or(""))).collect();
     if all.len() > 512 {
         e.add(orc_core::validation::FieldError::too_long(&path, 512));
         return;
@@ -171,8 +172,13 @@ fn topology(term: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
 
 fn driver_default(driver: &mut Value) {
     let spec = ensure(driver, "spec");
-    for (field, value) in [("attachRequired", true), ("podInfoOnMount", false), ("storageCapacity", false),
-        ("requiresRepublish", false), ("seLinuxMount", false)] {
+    for (field, value) in [
+        ("attachRequired", true),
+        ("podInfoOnMount", false),
+        ("storageCapacity", false),
+        ("requiresRepublish", false),
+        ("seLinuxMount", false),
+    ] {
         put_default(spec, field, value);
     }
     put_default(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");

@@ -13,7 +13,8 @@ pub trait Strategy: Send + Sync + 'static {
     /// Fills in what the client may leave out. Must be idempotent.
     fn default(&self, object: &mut Value);
 
-    /// Clears what a create may not set (status) and sets what every new object has.
+    /// Clears what a create may not set (status) and sets what every new object has. Name and uid must be set by now:
+    /// a job's selector is made of them.
     fn prepare_create(&self, object: &mut Value);
 
     /// Takes back from `old` what this update may not touch. `sub` is the sub-resource written to; none is the
@@ -42,7 +43,7 @@ pub trait Strategy: Send + Sync + 'static {
         true
     }
 
-    /// Whether `metadata.generation` is kept for this kind: 1 at create, bumped when the spec changes.
+    /// Whether a new object of this kind starts with `metadata.generation` 1. The rules themselves set and bump it.
     fn generation(&self) -> bool;
 
     /// Whether the kind has a status that its main resource does not write.

@@ -7,26 +7,64 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, p
 use serde_json::{Value, json};
 
 const ALL: &[&str] = &[
-    "pods", "namespaces", "nodes", "services", "endpoints", "configmaps", "secrets", "serviceaccounts", "events",
-    "persistentvolumes", "persistentvolumeclaims", "replicationcontrollers", "podtemplates", "resourcequotas",
-    "limitranges", "events.events.k8s.io", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io",
-    "deployments.apps", "replicasets.apps", "daemonsets.apps", "statefulsets.apps", "controllerrevisions.apps",
-    "jobs.batch", "cronjobs.batch", "horizontalpodautoscalers.autoscaling", "poddisruptionbudgets.policy",
-    "priorityclasses.scheduling.k8s.io", "roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io",
-    "rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
-    "ingresses.networking.k8s.io", "ingressclasses.networking.k8s.io", "networkpolicies.networking.k8s.io",
-    "servicecidrs.networking.k8s.io", "ipaddresses.networking.k8s.io", "storageclasses.storage.k8s.io",
-    "csidrivers.storage.k8s.io", "csinodes.storage.k8s.io", "csistoragecapacities.storage.k8s.io",
-    "volumeattachments.storage.k8s.io", "volumeattributesclasses.storage.k8s.io", "runtimeclasses.node.k8s.io",
+    "pods",
+    "namespaces",
+    "nodes",
+    "services",
+    "endpoints",
+    "configmaps",
+    "secrets",
+    "serviceaccounts",
+    "events",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "replicationcontrollers",
+    "podtemplates",
+    "resourcequotas",
+    "limitranges",
+    "events.events.k8s.io",
+    "endpointslices.discovery.k8s.io",
+    "leases.coordination.k8s.io",
+    "deployments.apps",
+    "replicasets.apps",
+    "daemonsets.apps",
+    "statefulsets.apps",
+    "controllerrevisions.apps",
+    "jobs.batch",
+    "cronjobs.batch",
+    "horizontalpodautoscalers.autoscaling",
+    "poddisruptionbudgets.policy",
+    "priorityclasses.scheduling.k8s.io",
+    "roles.rbac.authorization.k8s.io",
+    "clusterroles.rbac.authorization.k8s.io",
+    "rolebindings.rbac.authorization.k8s.io",
+    "clusterrolebindings.rbac.authorization.k8s.io",
+    "ingresses.networking.k8s.io",
+    "ingressclasses.networking.k8s.io",
+    "networkpolicies.networking.k8s.io",
+    "servicecidrs.networking.k8s.io",
+    "ipaddresses.networking.k8s.io",
+    "storageclasses.storage.k8s.io",
+    "csidrivers.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "csistoragecapacities.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
+    "runtimeclasses.node.k8s.io",
     "validatingwebhookconfigurations.admissionregistration.k8s.io",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
     "mutatingadmissionpolicies.admissionregistration.k8s.io",
-    "mutatingadmissionpolicybindings.admissionregistration.k8s.io", "flowschemas.flowcontrol.apiserver.k8s.io",
-    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "apiservices.apiregistration.k8s.io",
-    "certificatesigningrequests.certificates.k8s.io", "customresourcedefinitions.apiextensions.k8s.io",
-    "resourceclaims.resource.k8s.io", "resourceclaimtemplates.resource.k8s.io", "deviceclasses.resource.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "apiservices.apiregistration.k8s.io",
+    "certificatesigningrequests.certificates.k8s.io",
+    "customresourcedefinitions.apiextensions.k8s.io",
+    "resourceclaims.resource.k8s.io",
+    "resourceclaimtemplates.resource.k8s.io",
+    "deviceclasses.resource.k8s.io",
     "resourceslices.resource.k8s.io",
 ];
 
@@ -201,9 +239,23 @@ fn json_value() -> impl Strategy<Value = Value> {
         "[a-zA-Z0-9./:_-]{0,12}".prop_map(Value::from),
     ];
     let names = prop_oneof![
-        Just("spec"), Just("template"), Just("containers"), Just("name"), Just("ports"), Just("volumes"),
-        Just("selector"), Just("resources"), Just("limits"), Just("strategy"), Just("rules"), Just("type"),
-        Just("metadata"), Just("labels"), Just("status"), Just("subsets"), Just("affinity"),
+        Just("spec"),
+        Just("template"),
+        Just("containers"),
+        Just("name"),
+        Just("ports"),
+        Just("volumes"),
+        Just("selector"),
+        Just("resources"),
+        Just("limits"),
+        Just("strategy"),
+        Just("rules"),
+        Just("type"),
+        Just("metadata"),
+        Just("labels"),
+        Just("status"),
+        Just("subsets"),
+        Just("affinity"),
     ];
     leaf.prop_recursive(5, 40, 4, move |inner| {
         prop_oneof![
@@ -239,4 +291,22 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn selecting_everything_differs_from_selecting_nothing() {
+    assert!(!same(&json!({"podSelector": {}}), &json!({})));
+    assert!(!same(&json!({"replicas": 0}), &json!({})));
+    assert!(same(&json!({"args": [], "name": ""}), &json!({"x": null})));
+}
+
+#[test]
+fn a_job_is_selected_by_its_uid() {
+    let job = json!({"metadata": {"name": "j", "namespace": "n", "uid": "u-1"}, "spec": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
+    let (stored, why) = create("jobs.batch", job);
+    assert_eq!(why, "");
+    assert_eq!(stored["spec"]["selector"], json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u-1"}}));
+    assert_eq!(stored["spec"]["template"]["metadata"]["labels"]["job-name"], "j");
+    assert_eq!(stored["metadata"]["labels"]["batch.kubernetes.io/controller-uid"], "u-1");
 }

@@ -65,21 +65,27 @@ pub fn empty(value: &Value) -> bool {
     }
 }
 
-/// Whether two values mean the same: absent and empty members are alike.
+/// Whether two canonical values mean the same. Absent, null, "" and [] are alike; an empty object is not, since a
+/// selector of everything is not the same as none, nor is a number or truth value that is written out.
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => {
             x.iter().all(|(k, v)| same(v, y.get(k).unwrap_or(&NULL)))
-                && y.iter().all(|(k, v)| x.contains_key(k) || (v.is_object() && empty(v)) || hollow(v))
+                && y.iter().all(|(k, v)| x.contains_key(k) || hollow(v))
         }
         (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(v, w)| same(v, w)),
         _ => a == b || (hollow(a) && hollow(b)),
     }
 }
 
-/// As [`empty`], but a number or truth value that is written out counts.
+/// What a writer leaves out whatever the type of the field.
 fn hollow(value: &Value) -> bool {
-    matches!(value, Value::Null | Value::Array(_) | Value::Object(_) | Value::String(_)) && empty(value)
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 /// The field as an object, made if it is absent.

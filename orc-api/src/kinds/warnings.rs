@@ -98,9 +98,18 @@ fn node_labels(spec: &Value, prefix: &str, out: &mut Vec<String>) {
     const OLD: &[(&str, &str)] = &[
         ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
         ("beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead"),
-        ("failure-domain.beta.kubernetes.io/region", "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead"),
-        ("failure-domain.beta.kubernetes.io/zone", "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"),
-        ("beta.kubernetes.io/instance-type", "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead"),
+        (
+            "failure-domain.beta.kubernetes.io/region",
+            "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead",
+        ),
+        (
+            "failure-domain.beta.kubernetes.io/zone",
+            "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead",
+        ),
+        (
+            "beta.kubernetes.io/instance-type",
+            "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead",
+        ),
     ];
     for (key, what) in OLD.iter().filter(|(key, _)| has(get(spec, "nodeSelector"), key)) {
         out.push(format!("{prefix}.nodeSelector[{key}]: {what}"));

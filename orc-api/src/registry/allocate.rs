@@ -56,8 +56,12 @@ impl Drop for Claim {
 
 impl Ranges {
     fn free(&mut self, held: &Held) {
-        held.addresses.iter().for_each(|a| drop(self.taken.remove(a)));
-        held.ports.iter().for_each(|p| drop(self.taken_ports.remove(p)));
+        for address in &held.addresses {
+            self.taken.remove(address);
+        }
+        for port in &held.ports {
+            self.taken_ports.remove(port);
+        }
     }
 
     fn take_address(&mut self) -> Option<u32> {

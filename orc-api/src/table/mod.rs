@@ -1,5 +1,12 @@
 //! The Table form: columns from the catalogue, cells by kind.
 
+mod cluster;
+mod network;
+mod pods;
+mod policy;
+mod storage;
+mod workloads;
+
 use jiff::Timestamp;
 use orc_core::catalogue::ResourceInfo;
 use serde_json::{Value, json};
@@ -17,15 +24,96 @@ pub fn columns(info: &ResourceInfo, version: &str) -> Value {
 /// The cells of one object, one for each column.
 pub fn cells(info: &ResourceInfo, version: &str, object: &Value, now: Timestamp) -> Vec<Value> {
     let columns = info.version(version).map(|v| v.columns.as_slice()).unwrap_or_default();
-    columns.iter().map(|column| cell(&column.name, object, now)).collect()
+    let row = Row { object, now };
+    let id = if info.group.is_empty() { info.plural.clone() } else { format!("{}.{}", info.plural, info.group) };
+    let kind = [pods::cell, workloads::cell, network::cell, storage::cell, cluster::cell, policy::cell];
+    let cell = |column: &str| {
+        kind.iter().find_map(|cell| cell(&id, column, &row)).unwrap_or_else(|| common(column, &row))
+    };
+    columns.iter().map(|column| cell(&column.name)).collect()
 }
 
-fn cell(column: &str, object: &Value, now: Timestamp) -> Value {
+/// What many kinds have.
+fn common(column: &str, row: &Row<'_>) -> Value {
     match column {
-        "Name" => object.pointer("/metadata/name").cloned().unwrap_or_default(),
-        "Age" => age(object.pointer("/metadata/creationTimestamp"), now).into(),
+        "Name" => row.get("/metadata/name").clone(),
+        "Age" => row.age("/metadata/creationTimestamp").into(),
+        "Created At" => row.get("/metadata/creationTimestamp").clone(),
+        "Containers" => row.template_containers("name").into(),
+        "Images" => row.template_containers("image").into(),
+        "Selector" => row.selector("/spec/selector").into(),
         _ => Value::Null,
     }
+}
+
+/// One object on its way into a row.
+struct Row<'a> {
+    object: &'a Value,
+    now: Timestamp,
+}
+
+impl<'a> Row<'a> {
+    fn get(&self, pointer: &str) -> &'a Value {
+        self.object.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    fn text(&self, pointer: &str) -> &'a str {
+        self.get(pointer).as_str().unwrap_or_default()
+    }
+
+    /// The text, or a word in its place when there is none.
+    fn text_or(&self, pointer: &str, none: &'a str) -> &'a str {
+        Some(self.text(pointer)).filter(|text| !text.is_empty()).unwrap_or(none)
+    }
+
+    fn number(&self, pointer: &str) -> i64 {
+        self.get(pointer).as_i64().unwrap_or_default()
+    }
+
+    fn list(&self, pointer: &str) -> &'a [Value] {
+        self.get(pointer).as_array().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn len(&self, pointer: &str) -> usize {
+        self.get(pointer).as_object().map_or_else(|| self.list(pointer).len(), serde_json::Map::len)
+    }
+
+    fn age(&self, pointer: &str) -> String {
+        age(Some(self.get(pointer)), self.now)
+    }
+
+    /// `ready/wanted`.
+    fn share(&self, part: &str, whole: &str) -> Value {
+        format!("{}/{}", self.number(part), self.number(whole)).into()
+    }
+
+    fn template_containers(&self, field: &str) -> String {
+        let own = if self.get("/spec/jobTemplate").is_null() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
+        let own = if self.get("/template").is_null() { own } else { "/template" };
+        join(self.list(&format!("{own}/spec/containers")).iter().filter_map(|c| c.get(field)?.as_str()), ",")
+    }
+
+    fn selector(&self, pointer: &str) -> String {
+        let value = self.get(pointer);
+        let plain = !value.is_null() && value.get("matchLabels").is_none() && value.get("matchExpressions").is_none();
+        let wrapped = if plain { json!({"matchLabels": value}) } else { value.clone() };
+        let text = orc_core::labels::Selector::from_value(&wrapped).map(|s| s.to_string()).unwrap_or_default();
+        if text.is_empty() { "<none>".to_owned() } else { text }
+    }
+}
+
+fn join<T: ToString>(items: impl Iterator<Item = T>, by: &str) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(by)
+}
+
+fn none_if_empty(text: String) -> String {
+    if text.is_empty() { "<none>".to_owned() } else { text }
+}
+
+/// A map as `a=b,c=d`.
+fn pairs(value: &Value) -> String {
+    let map = value.as_object().into_iter().flatten();
+    none_if_empty(join(map.map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())), ","))
 }
 
 /// How long ago a time was, as kubectl prints it; `<unknown>` without one.

@@ -160,7 +160,8 @@ fn split_terms(text: &str) -> Vec<&str> {
 }
 
 fn split_term(term: &str) -> Option<(&str, bool, &str)> {
-    let at = term.char_indices().map(|(i, _)| i).find(|&i| term[i..].starts_with("!=") || term[i..].starts_with('='))?;
+    let at =
+        term.char_indices().map(|(i, _)| i).find(|&i| term[i..].starts_with("!=") || term[i..].starts_with('='))?;
     let (field, rest) = term.split_at(at);
     let (equals, length) = match rest {
         _ if rest.starts_with("!=") => (false, 2),

@@ -187,10 +187,7 @@ mod tests {
     #[test]
     fn errors_read_like_kubernetes() {
         let text = |s: &str| Selector::parse(s).unwrap_err().to_string();
-        assert_eq!(
-            text("a b"),
-            "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"
-        );
+        assert_eq!(text("a b"), "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt");
         assert_eq!(text("=a"), "found '=', expected: !, identifier, or 'end of string'");
         assert_eq!(text("a,"), "found '', expected: identifier after ','");
         assert_eq!(text("a in b"), "unable to parse requirement: found 'b' expected: '('");

@@ -47,6 +47,7 @@ pub struct Quantity {
     format: Format,
 }
 
+#[allow(clippy::should_implement_trait, reason = "the operators exist too; methods chain without imports")]
 impl Quantity {
     /// Zero.
     pub const ZERO: Quantity = Quantity { amount: Amount::ZERO, format: Format::DecimalSi };
@@ -132,6 +133,27 @@ impl Quantity {
     #[must_use]
     pub fn mul(self, factor: i64) -> Quantity {
         Quantity { amount: self.amount.mul(factor), ..self }
+    }
+}
+
+impl std::ops::Add for Quantity {
+    type Output = Quantity;
+    fn add(self, other: Quantity) -> Quantity {
+        Quantity::add(self, other)
+    }
+}
+
+impl std::ops::Sub for Quantity {
+    type Output = Quantity;
+    fn sub(self, other: Quantity) -> Quantity {
+        Quantity::sub(self, other)
+    }
+}
+
+impl std::ops::Neg for Quantity {
+    type Output = Quantity;
+    fn neg(self) -> Quantity {
+        Quantity::neg(self)
     }
 }
 

@@ -255,8 +255,7 @@ pub fn c_identifier(value: &str) -> Vec<String> {
     if fine {
         return Vec::new();
     }
-    const MSG: &str =
-        "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'";
+    const MSG: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'";
     vec![regex_text(MSG, "[A-Za-z_][A-Za-z0-9_]*", &["my_name", "MY_NAME", "MyName"])]
 }
 

@@ -41,6 +41,8 @@ struct Writer {
     node: String,
     known: BTreeMap<Key, (String, i32)>,
     order: VecDeque<Key>,
+    /// Keeps names apart in one instant.
+    written: u32,
 }
 
 impl Recorder {
@@ -63,7 +65,7 @@ impl Recorder {
     fn begin(&self) {
         let Some((env, node, mut receiver)) = self.start.lock().take() else { return };
         let mut writer =
-            Writer { client: env.client.clone(), node, known: BTreeMap::new(), order: VecDeque::new() };
+            Writer { client: env.client.clone(), node, known: BTreeMap::new(), order: VecDeque::new(), written: 0 };
         let task = env.spawn.spawn(async move {
             while let Some(note) = receiver.recv().await {
                 if let Err(error) = writer.write(&note).await {
@@ -87,7 +89,8 @@ impl Writer {
                 other => return other,
             }
         }
-        let name = format!("{}.{:x}", name_of(&note.pod), note.at.as_nanosecond() + self.known.len() as i128);
+        let name = format!("{}.{:x}", name_of(&note.pod), note.at.as_nanosecond() + i128::from(self.written));
+        self.written = self.written.wrapping_add(1);
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace_of(&note.pod));
         api.create(&self.object(note, name.clone())).await?;
         if self.order.len() >= REMEMBERED

@@ -34,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) config: StoreConfig,
     pub(crate) applied: Watermark,
     pub(crate) closing: watch::Sender<bool>,
+    /// Whether the task that follows the feed has ended: nothing will be applied any more.
+    pub(crate) stopped: watch::Sender<bool>,
     fields: FieldsOf,
     resources: RwLock<Resources>,
 }
@@ -65,7 +67,25 @@ impl Core {
     pub(crate) fn new(config: StoreConfig, fields: FieldsOf) -> Self {
         let resources = RwLock::new(Resources { map: BTreeMap::new(), floor: Revision::ZERO });
         let applied = Watermark::new(Revision::ZERO);
-        Self { config, applied, closing: watch::Sender::new(false), fields, resources }
+        Self { config, applied, closing: watch::Sender::new(false), stopped: watch::Sender::new(false), fields, resources }
+    }
+
+    /// Waits until a committed revision is applied.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when the task that applies has ended; the change is made all the same.
+    pub(crate) async fn shown(&self, revision: Revision) -> Result<(), ApiError> {
+        if self.applied.get() >= revision {
+            return Ok(());
+        }
+        let mut stopped = self.stopped.subscribe();
+        tokio::select! {
+            biased;
+            () = self.applied.reached(revision) => Ok(()),
+            _ = stopped.wait_for(|stopped| *stopped) => {
+                Err(ApiError::unavailable(format!("the store stopped following its backend; revision {revision} is made")))
+            }
+        }
     }
 
     /// The resource, made when it has never been seen.

@@ -68,8 +68,19 @@ async fn catch_up(
     Err(BackendError::Unavailable("the feed ended while the store was reading".to_owned()))
 }
 
+/// Ends every watch and every waiting commit when the task ends, by a panic as well.
+struct Stop(Arc<Core>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stopped.send_replace(true);
+        self.0.closing.send_replace(true);
+    }
+}
+
 /// Follows the feed until the task is dropped.
 pub(crate) async fn follow(core: Arc<Core>, backend: Arc<dyn Backend>, clock: Clock) {
+    let _stop = Stop(core.clone());
     let mut wait = Duration::from_millis(10);
     loop {
         let before = core.applied.get();

@@ -91,7 +91,8 @@ impl Store {
     /// Dropping the future: the change happens whole or not at all, and may still happen.
     ///
     /// # Errors
-    /// `AlreadyExists` or `Conflict` when the object is not in the expected state; others as the backend's.
+    /// `AlreadyExists` or `Conflict` when the object is not in the expected state; `ServiceUnavailable` when the backend is
+    /// out of reach or refuses writes; others as the backend's.
     pub async fn commit(
         &self,
         key: &ObjectKey,
@@ -108,7 +109,7 @@ impl Store {
         let durability = durability.unwrap_or_else(|| (self.core.config.durability)(&key.resource));
         let change = RawChange { key: raw_key(key), value: body.clone(), expect, durability };
         let revision = self.backend.commit(change).await.map_err(|error| commit_error(key, expect, error))?;
-        self.core.applied.reached(revision).await;
+        self.core.shown(revision).await?;
         let shown = self.peek(key).filter(|shown| shown.revision == revision);
         let stored = match (shown, body, head) {
             (Some(shown), _, _) => shown,

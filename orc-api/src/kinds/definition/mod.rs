@@ -19,6 +19,7 @@ pub(super) static DEFINITION: Kind = Kind {
     name: |_| Vec::new(),
     default,
     prepare_create,
+    prepare_update,
     validate,
     validate_update: |new, old, e| {
         validate(new, e);
@@ -50,6 +51,17 @@ fn prepare_create(object: &mut Value) {
     let stored: Vec<Value> = storage(get(object, "spec")).take(1).map(Value::from).collect();
     let names = json!({"plural": "", "kind": ""});
     put(object, "status", json!({"conditions": null, "acceptedNames": names, "storedVersions": stored}));
+}
+
+/// A version that becomes the storage version counts as stored from then on.
+fn prepare_update(new: &mut Value, _old: &Value) {
+    let Some(current) = storage(get(new, "spec")).next().map(str::to_owned) else { return };
+    let status = ensure(new, "status");
+    if !texts(status, "storedVersions").contains(&current.as_str()) {
+        let mut all = list(status, "storedVersions").to_vec();
+        all.push(Value::from(current));
+        put(status, "storedVersions", all);
+    }
 }
 
 fn validate(object: &Value, e: &mut FieldErrors) {
@@ -249,9 +261,7 @@ fn selectable(version: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
             continue;
         }
         let parts: Vec<&str> = value.trim_start_matches('.').split('.').collect();
-        let found = parts.iter().try_fold(at_schema(version), |schema, part| {
-            get(schema, "properties").get(part)
-        });
+        let found = parts.iter().try_fold(at_schema(version), |schema, part| get(schema, "properties").get(part));
         match found {
             None => e.invalid(&here, value, "is an invalid path: does not refer to a valid field"),
             Some(schema) if !["string", "boolean", "integer"].contains(&text(schema, "type")) => {
@@ -318,10 +328,14 @@ fn approval(object: &Value, group: &str, e: &mut FieldErrors) {
     let meta = FieldPath::new("metadata");
     let path = meta.child("annotations");
     if value.is_empty() {
-        let rule = format!("protected groups must have approval annotation \"{KEY}\", see https://github.com/kubernetes/enhancements/pull/1111");
+        let rule = format!(
+            "protected groups must have approval annotation \"{KEY}\", see https://github.com/kubernetes/enhancements/pull/1111"
+        );
         e.required(&path.key(KEY), rule);
     } else if !value.starts_with("unapproved") && !value.contains("://") {
-        let rule = format!("protected groups must have approval annotation \"{KEY}\" with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111");
+        let rule = format!(
+            "protected groups must have approval annotation \"{KEY}\" with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"
+        );
         e.invalid(&path.key(KEY), value, rule);
     }
 }

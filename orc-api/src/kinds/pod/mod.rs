@@ -140,8 +140,8 @@ pub fn qos(pod: &Value) -> &'static str {
     let spec = get(pod, "spec");
     let mut sums: [BTreeMap<String, Quantity>; 2] = Default::default();
     let mut guaranteed = true;
-    let pod_level = has(spec, "resources")
-        && (has(get(spec, "resources"), "requests") || has(get(spec, "resources"), "limits"));
+    let pod_level =
+        has(spec, "resources") && (has(get(spec, "resources"), "requests") || has(get(spec, "resources"), "limits"));
     let containers: Vec<&Value> = if pod_level {
         vec![spec]
     } else {
@@ -215,9 +215,9 @@ fn resized(new: &Value, old: &Value, kind: &str, e: &mut FieldErrors) {
         for side in ["requests", "limits"] {
             let (after, was) = (get(get(container, "resources"), side), get(get(before, "resources"), side));
             let names = after.as_object().into_iter().flatten().chain(was.as_object().into_iter().flatten());
-            let frozen = names.map(|(n, _)| n).any(|n| {
-                !["cpu", "memory"].contains(&n.as_str()) && !same(get(after, n), get(was, n))
-            });
+            let frozen = names
+                .map(|(n, _)| n)
+                .any(|n| !["cpu", "memory"].contains(&n.as_str()) && !same(get(after, n), get(was, n)));
             if frozen {
                 e.forbidden(&SPEC, "only cpu and memory resources are mutable");
                 return;
@@ -255,8 +255,5 @@ fn grace(pod: &Value, requested: Option<i64>) -> Option<i64> {
 fn fields(pod: &Value) -> Vec<(&'static str, String)> {
     let ip = list(get(pod, "status"), "podIPs").first().map_or("", |entry| text(entry, "ip"));
     let ip = if ip.is_empty() { text(get(pod, "status"), "podIP") } else { ip };
-    vec![
-        ("spec.hostNetwork", flag(get(pod, "spec"), "hostNetwork").to_string()),
-        ("status.podIP", ip.to_owned()),
-    ]
+    vec![("spec.hostNetwork", flag(get(pod, "spec"), "hostNetwork").to_string()), ("status.podIP", ip.to_owned())]
 }

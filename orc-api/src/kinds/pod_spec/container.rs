@@ -196,9 +196,7 @@ pub(super) fn init(around: &Around<'_>, path: &FieldPath<'_>, e: &mut FieldError
         let sidecar = text(c, "restartPolicy") == "Always";
         restart(c, &at, e);
         let name = text(c, "name");
-        if others.contains(name) {
-            e.duplicate(&at.child("name"), name);
-        } else if !name.is_empty() && !seen.insert(name) {
+        if others.contains(name) || (!name.is_empty() && !seen.insert(name)) {
             e.duplicate(&at.child("name"), name);
         }
         host_ports_of(c, &at, e);
@@ -237,9 +235,23 @@ fn host_ports_of(c: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
 
 /// Fields that an ephemeral container may have.
 const EPHEMERAL: &[&str] = &[
-    "name", "image", "command", "args", "workingDir", "envFrom", "env", "volumeMounts", "volumeDevices",
-    "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "securityContext", "stdin", "stdinOnce",
-    "tty", "targetContainerName",
+    "name",
+    "image",
+    "command",
+    "args",
+    "workingDir",
+    "envFrom",
+    "env",
+    "volumeMounts",
+    "volumeDevices",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "imagePullPolicy",
+    "securityContext",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "targetContainerName",
 ];
 
 /// Checks `ephemeralContainers`.

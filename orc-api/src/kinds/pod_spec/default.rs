@@ -134,7 +134,9 @@ fn latest(image: &str) -> bool {
 }
 
 fn probe(probe: &mut Value) {
-    for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+    for (field, value) in
+        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    {
         put_number(probe, field, value);
     }
     if let Some(action) = child(probe, "httpGet") {

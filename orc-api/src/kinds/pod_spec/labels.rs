@@ -24,7 +24,10 @@ fn label_requirement(requirement: &Value, path: &FieldPath<'_>, e: &mut FieldErr
         }
         "Exists" | "DoesNotExist" => {
             if !values.is_empty() {
-                e.forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+                e.forbidden(
+                    &path.child("values"),
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                );
             }
         }
         other => e.invalid(&path.child("operator"), other, "not a valid selector operator"),

@@ -31,9 +31,25 @@ pub fn is_huge_page(name: &str) -> bool {
 }
 
 const STANDARD: &[&str] = &[
-    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu",
-    "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers",
-    "secrets", "persistentvolumeclaims", "configmaps", "services.loadbalancers", "services.nodeports", "storage",
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.loadbalancers",
+    "services.nodeports",
+    "storage",
     "requests.storage",
 ];
 
@@ -63,8 +79,17 @@ pub fn amount(name: &str, amount: Quantity, path: &FieldPath<'_>, e: &mut FieldE
     if amount.sign() < 0 {
         e.invalid(path, amount.to_string(), NEGATIVE);
     }
-    let counted = ["pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
-        "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"];
+    let counted = [
+        "pods",
+        "services",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+        "services.loadbalancers",
+    ];
     if (counted.contains(&name) || is_extended(name)) && amount.milli_value() % 1000 != 0 {
         e.invalid(path, Shown::from(amount.to_string()), "must be an integer");
     }
@@ -118,7 +143,9 @@ fn named(name: &str, level: Level, at: &FieldPath<'_>, e: &mut FieldErrors) {
     match level {
         Level::Container => container_resource_name(name, at, e),
         Level::Pod if ["cpu", "memory"].contains(&name) || is_huge_page(name) => {}
-        Level::Pod => e.add(orc_core::validation::FieldError::not_supported(at, name, &["cpu", "hugepages-", "memory"])),
+        Level::Pod => {
+            e.add(orc_core::validation::FieldError::not_supported(at, name, &["cpu", "hugepages-", "memory"]))
+        }
     }
 }
 

@@ -84,7 +84,9 @@ fn sysctls(spec: &Value, context: &Value, path: &FieldPath<'_>, e: &mut FieldErr
         if flag(spec, "hostNetwork") && dotted.starts_with("net.") {
             e.invalid(&at, name, "may not be specified when 'hostNetwork' is true");
         }
-        if flag(spec, "hostIPC") && ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."].iter().any(|p| dotted.starts_with(p)) {
+        if flag(spec, "hostIPC")
+            && ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."].iter().any(|p| dotted.starts_with(p))
+        {
             e.invalid(&at, name, "may not be specified when 'hostIPC' is true");
         }
     }

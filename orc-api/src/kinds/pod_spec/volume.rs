@@ -9,10 +9,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The sources, in the order in which they are checked.
 const SOURCES: &[&str] = &[
-    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
-    "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc",
-    "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos",
-    "projected", "scaleIO", "csi", "ephemeral", "image",
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
 ];
 
 /// Checks `volumes`; gives those with a good name, by name.
@@ -241,7 +266,9 @@ fn projected(v: &Value, at: &FieldPath<'_>, e: &mut FieldErrors) {
     for (i, source) in list(v, "sources").iter().enumerate() {
         let here = all.index(i);
         let mut found = 0;
-        for kind in ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"] {
+        for kind in
+            ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"]
+        {
             if !has(source, kind) {
                 continue;
             }
@@ -289,7 +316,11 @@ fn projected_source(kind: &str, v: &Value, at: &FieldPath<'_>, e: &mut FieldErro
             if seconds < 600 {
                 e.invalid(&at.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
             } else if seconds > 1 << 32 {
-                e.invalid(&at.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
+                e.invalid(
+                    &at.child("expirationSeconds"),
+                    seconds,
+                    "may not specify a duration larger than 2^32 seconds",
+                );
             }
             need(v, "path", at, e);
             local_non_reserved(text(v, "path"), &at.child("path"), e);
@@ -399,14 +430,13 @@ fn recursive(mount: &Value, at: &FieldPath<'_>, e: &mut FieldErrors) {
     let here = at.child("recursiveReadOnly");
     match text(mount, "recursiveReadOnly") {
         "" | "Disabled" => {}
-        mode @ ("IfPossible" | "Enabled") => {
+        "IfPossible" | "Enabled" => {
             if !flag(mount, "readOnly") {
                 e.forbidden(&here, "may only be specified when readOnly is true");
             }
             if !["", "None"].contains(&text(mount, "mountPropagation")) {
                 e.forbidden(&here, "may only be specified when mountPropagation is None or not specified");
             }
-            let _ = mode;
         }
         other => e.supported(&here, other, &["Disabled", "Enabled", "IfPossible"]),
     }

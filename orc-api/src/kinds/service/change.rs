@@ -25,29 +25,24 @@ pub(super) fn prepare_update(new: &mut Value, old: &Value) {
     allocated(spec, was);
     normalize(spec, was);
     dropped(spec, was);
-    if text(get(old, "spec"), "type") == "LoadBalancer" && text(get(new, "spec"), "type") != "LoadBalancer" {
-        if let Some(status) = child(new, "status") {
-            put(status, "loadBalancer", serde_json::json!({}));
-        }
+    let left = text(was, "type") == "LoadBalancer" && text(get(new, "spec"), "type") != "LoadBalancer";
+    if let Some(status) = child(new, "status").filter(|_| left) {
+        put(status, "loadBalancer", serde_json::json!({}));
     }
 }
 
-pub(super) fn prepare_sub(_new: &mut Value, _old: &Value, _sub: &str) {}
-
 /// A client that leaves out what was allocated keeps it.
 fn allocated(spec: &mut Value, was: &Value) {
-    if has_cluster_ip(was) && has_cluster_ip(spec) {
-        if text(spec, "clusterIP").is_empty() && list(spec, "clusterIPs").is_empty() {
-            for field in ["clusterIP", "clusterIPs"] {
-                if has(was, field) {
-                    put(spec, field, get(was, field).clone());
-                }
-            }
+    let silent = text(spec, "clusterIP").is_empty() && list(spec, "clusterIPs").is_empty();
+    if has_cluster_ip(was) && has_cluster_ip(spec) && silent {
+        for field in ["clusterIP", "clusterIPs"].into_iter().filter(|field| has(was, field)) {
+            put(spec, field, get(was, field).clone());
         }
     }
     if has_node_ports(was) && has_node_ports(spec) {
         let key = |p: &Value| (text(p, "protocol").to_owned(), int(p, "port"));
-        let mut used: Vec<i64> = list(spec, "ports").iter().filter_map(|p| int(p, "nodePort")).filter(|n| *n != 0).collect();
+        let mut used: Vec<i64> =
+            list(spec, "ports").iter().filter_map(|p| int(p, "nodePort")).filter(|n| *n != 0).collect();
         for port in items(spec, "ports").filter(|p| int(p, "nodePort").unwrap_or(0) == 0) {
             let before = list(was, "ports").iter().find(|p| key(p) == key(port));
             if let Some(number) = before.and_then(|p| int(p, "nodePort")).filter(|n| *n != 0 && !used.contains(n)) {
@@ -56,10 +51,10 @@ fn allocated(spec: &mut Value, was: &Value) {
             }
         }
     }
-    if has_health_check(was) && has_health_check(spec) && int(spec, "healthCheckNodePort").unwrap_or(0) == 0 {
-        if let Some(number) = int(was, "healthCheckNodePort") {
-            put(spec, "healthCheckNodePort", number);
-        }
+    let unchecked = int(spec, "healthCheckNodePort").unwrap_or(0) == 0;
+    let number = int(was, "healthCheckNodePort").filter(|_| unchecked && has_health_check(was));
+    if let Some(number) = number.filter(|_| has_health_check(spec)) {
+        put(spec, "healthCheckNodePort", number);
     }
 }
 

@@ -13,7 +13,6 @@ pub(super) static SERVICE: Kind = Kind {
     name: orc_core::validation::names::dns1123_label,
     default,
     prepare_update: change::prepare_update,
-    prepare_sub: change::prepare_sub,
     validate: validate::create,
     validate_update: validate::update,
     validate_sub: |new, _, _, e| validate::status(new, e),

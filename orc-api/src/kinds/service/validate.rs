@@ -1,7 +1,7 @@
 //! Checks of services.
 
-use super::super::tree::*;
 use super::super::meta;
+use super::super::tree::*;
 use super::external;
 use orc_core::validation::{FieldErrors, FieldPath, Shown, ip, names};
 use serde_json::{Value, json};

@@ -94,7 +94,11 @@ fn time_zone(zone: &str, e: &mut FieldErrors) {
         return e.invalid(&path, zone, "timeZone must be nil or non-empty string");
     }
     if zone.eq_ignore_ascii_case("local") {
-        return e.invalid(&path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+        return e.invalid(
+            &path,
+            zone,
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        );
     }
     if jiff::tz::TimeZone::get(zone).is_err() {
         e.invalid(&path, zone, format!("unknown time zone {zone}"));

@@ -103,8 +103,14 @@ fn strategy(strategy: &Value, e: &mut FieldErrors) {
 
 fn status(status: &Value, e: &mut FieldErrors) {
     const FIELDS: &[&str] = &[
-        "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
-        "updatedNumberScheduled", "numberAvailable", "numberUnavailable",
+        "currentNumberScheduled",
+        "numberMisscheduled",
+        "desiredNumberScheduled",
+        "numberReady",
+        "observedGeneration",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
     ];
     counters(status, FIELDS, e);
 }

@@ -93,7 +93,14 @@ fn status(new: &Value, old: &Value, e: &mut FieldErrors) {
     let status = get(new, "status");
     counters(
         status,
-        &["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"],
+        &[
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+        ],
         e,
     );
     let over = "cannot be greater than status.replicas";

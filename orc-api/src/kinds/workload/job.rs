@@ -53,7 +53,6 @@ fn default(spec: &mut Value) {
     }
 }
 
-
 /// A job without labels takes those of its template.
 fn labels_from_template(job: &mut Value) {
     let labels = at(job, "spec.template.metadata.labels").clone();
@@ -170,8 +169,14 @@ fn name_for_index(job: &Value, e: &mut FieldErrors) {
 }
 
 pub(super) fn content(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    for field in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
-        "backoffLimitPerIndex"] {
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+    ] {
         e.not_negative(&path.child(field), int(spec, field));
     }
     let max_failed = path.child("maxFailedIndexes");
@@ -189,8 +194,7 @@ pub(super) fn content(spec: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     job_policy::success(spec, path, e);
     let policy = text(spec, "podReplacementPolicy");
     if has(spec, "podReplacementPolicy") {
-        let all: &[&str] =
-            if has(spec, "podFailurePolicy") { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] };
+        let all: &[&str] = if has(spec, "podFailurePolicy") { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] };
         e.supported(&path.child("podReplacementPolicy"), policy, all);
     }
     let at = path.child("template");
@@ -316,6 +320,9 @@ fn template_update(new: &Value, old: &Value, e: &mut FieldErrors) {
         for field in ["labels", "annotations"] {
             keep(metadata, get(template, "metadata"), field);
         }
+        if !has(template, "metadata") && empty(get(&munged, "metadata")) {
+            remove(&mut munged, "metadata");
+        }
     }
     e.immutable(&SPEC.child("template"), template, &munged);
 }
@@ -347,9 +354,8 @@ fn status(new: &Value, e: &mut FieldErrors) {
 
 /// A finished job says when, and has no pods running.
 fn finished(status: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    let holds = |kind: &str| {
-        list(status, "conditions").iter().any(|c| text(c, "type") == kind && text(c, "status") == "True")
-    };
+    let holds =
+        |kind: &str| list(status, "conditions").iter().any(|c| text(c, "type") == kind && text(c, "status") == "True");
     let (complete, failed) = (holds("Complete"), holds("Failed"));
     if complete && failed {
         let rule = "cannot set Complete=True and Failed=true conditions";

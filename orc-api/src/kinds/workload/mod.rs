@@ -9,9 +9,9 @@ mod replica_set;
 mod schedule;
 mod stateful_set;
 
+pub(super) use cron_job::CRON_JOB;
 pub(super) use daemon_set::DAEMON_SET;
 pub(super) use deployment::DEPLOYMENT;
-pub(super) use cron_job::CRON_JOB;
 pub(super) use job::JOB;
 pub(super) use replica_set::{REPLICA_SET, REPLICATION_CONTROLLER};
 pub(super) use stateful_set::STATEFUL_SET;

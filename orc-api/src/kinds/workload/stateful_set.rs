@@ -117,8 +117,13 @@ fn update(new: &Value, old: &Value, e: &mut FieldErrors) {
     let mut munged = get(new, "spec").clone();
     let was = get(old, "spec");
     for field in [
-        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
     ] {
         keep(&mut munged, was, field);
     }
