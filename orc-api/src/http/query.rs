@@ -31,8 +31,6 @@ impl Query {
         self.0.iter().any(|(key, value)| key == name && matches!(value.as_str(), "true" | "1" | "" | "True" | "t"))
     }
 
-    /// Every value of a name.
-
     fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| {
             text.parse().map_err(|_| {

@@ -32,12 +32,14 @@ impl Registry {
             doc.set(&["metadata", "generateName"], prefix);
         }
         kind.rules.default(doc.value_mut());
-        kind.rules.prepare_create(doc.value_mut());
+        // The identity comes first: a Job's selector is made of its uid.
         rules::stamp_new(&mut doc, key, self.system.ids.uid(), self.system.clock.now());
+        kind.rules.prepare_create(doc.value_mut());
         if kind.rules.generation() {
             rules::start_generation(&mut doc);
         }
         self.admit_create(&kind, key, &mut doc, who).await?;
+        kind.rules.default(doc.value_mut());
         let claim = self.allocator.claim(&key.resource, &mut doc, None)?;
         kind.check(&doc, &kind.rules.validate_create(doc.value()))?;
         warnings.extend(kind.rules.warnings(doc.value(), None));
