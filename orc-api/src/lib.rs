@@ -9,6 +9,7 @@
 //! | [`identity`], [`rbac`], [`pki`] | who asks, what they may do, and the certificates that prove it |
 //! | [`discovery`], [`openapi`], [`table`] | documents made from the catalogue and the schema table |
 //! | [`convert`] | between the versions of kinds that share storage |
+//! | [`remote`] | speaking to an API server over TLS |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
 pub mod bootstrap;
@@ -21,6 +22,7 @@ pub mod openapi;
 pub mod pki;
 pub mod rbac;
 pub mod registry;
+pub mod remote;
 pub mod serve;
 pub mod table;
 

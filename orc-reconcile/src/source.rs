@@ -15,7 +15,7 @@ use crate::reconciler::Key;
 
 /// Something that adds keys to a controller's queue: a cache, a timer, a channel.
 #[async_trait]
-pub trait Source<K: Key>: Send + 'static {
+pub trait Source<K: Key>: Send + Sync + 'static {
     /// Runs until it is dropped. Must add every key that may need a pass, at least once after the last change to it.
     async fn run(self: Box<Self>, sink: Sink<K>);
 }
@@ -58,7 +58,7 @@ pub struct FnSource<F>(pub F);
 impl<K, F, Fut> Source<K> for FnSource<F>
 where
     K: Key,
-    F: FnOnce(Sink<K>) -> Fut + Send + 'static,
+    F: FnOnce(Sink<K>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send,
 {
     async fn run(self: Box<Self>, sink: Sink<K>) {

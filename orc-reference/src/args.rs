@@ -20,8 +20,18 @@ pub struct Args {
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Run a whole cluster in the foreground.
+    Up(UpArgs),
     /// Run the API server and the store alone.
     Api(ClusterArgs),
+    /// List objects, or show one.
+    Get(GetArgs),
+    /// Make or change objects as files say (server-side apply).
+    Apply(ApplyArgs),
+    /// Delete objects.
+    Delete(DeleteArgs),
+    /// Print a container's log.
+    Logs(LogsArgs),
     /// Say which version this is.
     Version,
     /// Print the administrator's kubeconfig of a data folder.
@@ -43,4 +53,144 @@ pub struct ClusterArgs {
     /// A file of lines `token,user,uid,"group1,group2"` that are accepted as bearer tokens.
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+}
+
+/// Flags of `orc up`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct UpArgs {
+    /// Where the cluster lives.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// What runs the pods of the nodes.
+    #[arg(long, value_enum, default_value_t = RuntimeKind::Process)]
+    pub runtime: RuntimeKind,
+    /// How many nodes to run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=200))]
+    pub nodes: u16,
+    /// How many simulated nodes to run besides.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=16000))]
+    pub sim_nodes: u16,
+    /// Files of objects to make once the cluster is ready.
+    #[arg(long, value_name = "FILE")]
+    pub apply: Vec<PathBuf>,
+    /// The network of the pods; each node takes a /24 of it.
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    pub pod_cidr: String,
+}
+
+/// What runs pods.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// Programs of this machine, isolated by namespaces.
+    Process,
+    /// Nothing: pods whose life is simulated.
+    Sim,
+}
+
+/// Which cluster, for the client verbs.
+#[derive(clap::Args, Debug, Clone)]
+pub struct ClientArgs {
+    /// The kubeconfig [default: $KUBECONFIG, or the one of the default data folder]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace [default: that of the kubeconfig's context]
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+}
+
+/// Flags of `orc get`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct GetArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The resource (`pods`, `deploy`, ...), or `resource/name`.
+    pub resource: String,
+    /// The object's name.
+    pub name: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only objects with these labels.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How objects are printed.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// A table.
+    Table,
+    /// A table with all columns.
+    Wide,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Only names.
+    Name,
+}
+
+/// Flags of `orc apply`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct ApplyArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Files of objects, `-` for standard input.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// Flags of `orc delete`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct DeleteArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The resource, or `resource/name`.
+    #[arg(required_unless_present = "files")]
+    pub resource: Option<String>,
+    /// The object's name.
+    pub name: Option<String>,
+    /// Files of objects to delete.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with_all = ["resource", "name"])]
+    pub files: Vec<PathBuf>,
+}
+
+/// Flags of `orc logs`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct LogsArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The pod.
+    pub pod: String,
+    /// The container, where the pod has several.
+    #[arg(short, long)]
+    pub container: Option<String>,
+    /// Go on as lines come.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Of the run before the last restart.
+    #[arg(short, long)]
+    pub previous: bool,
+    /// Only so many lines from the end.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u64>,
+}
+
+impl ClusterArgs {
+    /// The flags that name the default data folder.
+    pub fn default_place() -> Self {
+        Self {
+            data_dir: None,
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 6443)),
+            kubeconfig: None,
+            token_auth_file: None,
+        }
+    }
 }

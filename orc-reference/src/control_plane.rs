@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::args::ClusterArgs;
 use crate::data_dir::DataDir;
-use crate::kubeconfig;
+use crate::{kubeconfig, progress};
 
 /// The network of Service addresses, and the API's own address in it.
 pub const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 12);
@@ -34,6 +34,8 @@ pub struct ControlPlane {
     pub registry: Arc<Registry>,
     /// The API as a service.
     pub service: ApiService,
+    /// The TLS side of the API, for further listeners.
+    pub acceptor: tokio_rustls::TlsAcceptor,
     /// Certificates.
     pub pki: Arc<Pki>,
     /// Time, ids, tasks.
@@ -51,9 +53,10 @@ pub struct ControlPlane {
 /// # Errors
 /// When something cannot be opened, bound or read.
 pub async fn run(args: ClusterArgs) -> anyhow::Result<()> {
+    let data = DataDir::open(&args)?;
     let listener = bind(args.listen)?;
-    let plane = start(&args, listener, Arc::new(NoNodes)).await?;
-    anstream::println!("ready: {} kubeconfig={}", plane.url, plane.kubeconfig.display());
+    let plane = start(&args, data, listener, &[], Arc::new(NoNodes)).await?;
+    progress::ready(&plane);
     stopped().await?;
     plane.registry.store().close();
     Ok(())
@@ -64,25 +67,33 @@ pub async fn run(args: ClusterArgs) -> anyhow::Result<()> {
 /// # Errors
 /// When the address is taken or not this machine's.
 pub fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address).with_context(|| match address.port() {
-        port => format!("the API cannot listen on {address}; is port {port} in use? Choose another with --listen ADDR:PORT"),
-    })?;
+    let listener = std::net::TcpListener::bind(address).with_context(|| cannot_listen(address))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// Starts the API server over the store of the data folder.
+/// What to do when the API's address cannot be had.
+pub fn cannot_listen(address: SocketAddr) -> String {
+    format!("the API cannot listen on {address}; choose another address or port with --listen ADDR:PORT")
+}
+
+/// Starts the API server over the store of the data folder. `inside` are further addresses it will be reached by.
 ///
 /// # Errors
 /// When something cannot be opened or read.
-pub async fn start(args: &ClusterArgs, listener: std::net::TcpListener, nodes: Arc<dyn NodeDialer>) -> anyhow::Result<ControlPlane> {
+pub async fn start(
+    args: &ClusterArgs,
+    data: DataDir,
+    listener: std::net::TcpListener,
+    inside: &[IpAddr],
+    nodes: Arc<dyn NodeDialer>,
+) -> anyhow::Result<ControlPlane> {
     let system = System::real();
-    let data = DataDir::open(args)?;
     let tokens = static_tokens(args)?;
     let backend = DurableBackend::open(DurableConfig::new(data.store()))?;
     let store = Store::open(Arc::new(backend), Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
-    let pki = Arc::new(Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip()), &system.clock)?);
+    let pki = Arc::new(Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip(), inside), &system.clock)?);
     let signer = Arc::new(Signer::new(&pki.service_account_key)?);
     let options = RegistryOptions { service_cidr: SERVICE_CIDR, node_ports: NODE_PORTS, signer: signer.clone() };
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
@@ -95,11 +106,11 @@ pub async fn start(args: &ClusterArgs, listener: std::net::TcpListener, nodes: A
     let service = ApiService::new(config);
     let acceptor = orc_api::serve::acceptor(&pki)?;
     let listener = TcpListener::from_std(listener)?;
-    system.spawn.detach(orc_api::serve::serve(listener, acceptor, service.clone()));
+    system.spawn.detach(orc_api::serve::serve(listener, acceptor.clone(), service.clone()));
     let url = format!("https://{}", reachable(address));
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| data.kubeconfig());
     kubeconfig::write(&kubeconfig, &url, &pki)?;
-    Ok(ControlPlane { registry, service, pki, system, url, kubeconfig, data })
+    Ok(ControlPlane { registry, service, acceptor, pki, system, url, kubeconfig, data })
 }
 
 fn static_tokens(args: &ClusterArgs) -> anyhow::Result<Option<StaticTokens>> {
@@ -114,8 +125,9 @@ fn server_names() -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
-fn server_addresses(listen: IpAddr) -> Vec<IpAddr> {
+fn server_addresses(listen: IpAddr, inside: &[IpAddr]) -> Vec<IpAddr> {
     let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(API_SERVICE_IP)];
+    addresses.extend(inside);
     if !listen.is_unspecified() && !addresses.contains(&listen) {
         addresses.push(listen);
     }

@@ -65,6 +65,11 @@ impl DataDir {
         self.0.join("store")
     }
 
+    /// What a node keeps: volumes, logs, and its runtime's records.
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.0.join("nodes").join(name)
+    }
+
     /// The administrator's kubeconfig, where no flag says otherwise.
     pub fn kubeconfig(&self) -> PathBuf {
         self.0.join("kubeconfig")

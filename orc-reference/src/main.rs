@@ -2,17 +2,26 @@
 //!
 //! Wiring only: flags, files, and which part talks to which. What does the work lives in the library crates.
 
+#![allow(unreachable_pub, reason = "a binary has no public items; `pub` marks what a module offers the others")]
+
 mod args;
+mod client;
 mod control_plane;
 mod data_dir;
 mod kubeconfig;
 mod logging;
+mod loops;
+mod nodes;
+mod progress;
+mod up;
 
 use clap::Parser as _;
 
 use args::{Args, Command};
 
 fn main() -> std::process::ExitCode {
+    // A pod's shim is this same program: it never comes back from here.
+    orc_runtime::shim::run_if_asked();
     let args = Args::parse();
     logging::start(&args);
     match run(args) {
@@ -25,15 +34,17 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match args.command {
-            Command::Api(cluster) => control_plane::run(cluster).await,
-            Command::Version => {
-                anstream::println!("orc {} (Kubernetes v1.36)", env!("CARGO_PKG_VERSION"));
-                Ok(())
-            }
-            Command::Kubeconfig(cluster) => kubeconfig::print(&cluster),
+    match args.command {
+        Command::Up(up) => up::run(up),
+        Command::Api(cluster) => up::runtime()?.block_on(control_plane::run(cluster)),
+        Command::Get(get) => up::runtime()?.block_on(client::get::run(get)),
+        Command::Apply(apply) => up::runtime()?.block_on(client::apply::run(apply)),
+        Command::Delete(delete) => up::runtime()?.block_on(client::delete::run(delete)),
+        Command::Logs(logs) => up::runtime()?.block_on(client::logs::run(logs)),
+        Command::Version => {
+            anstream::println!("orc {} (Kubernetes v1.36)", env!("CARGO_PKG_VERSION"));
+            Ok(())
         }
-    })
+        Command::Kubeconfig(cluster) => kubeconfig::print(&cluster),
+    }
 }

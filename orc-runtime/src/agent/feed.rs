@@ -80,7 +80,7 @@ impl PodFeed {
                         CacheEvent::Lagged => routes.mark_all(),
                         CacheEvent::Changed(change) => {
                             let (before, after) = (change.before.as_ref(), change.after.as_ref());
-                            let nodes: BTreeSet<String> = before.into_iter().chain(after).filter_map(|p| node_of(p)).collect();
+                            let nodes: BTreeSet<String> = before.into_iter().chain(after).filter_map(node_of).collect();
                             nodes.iter().for_each(|node| routes.mark(node, change.key()));
                         }
                     }

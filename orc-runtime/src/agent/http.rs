@@ -29,22 +29,23 @@ pub(super) fn service(context: Arc<Context>) -> NodeService {
     BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
         let context = context.clone();
         async move {
-            let answer = answer(&context, &request).await;
+            let (head, _) = request.into_parts();
+            let answer = answer(&context, &head).await;
             Ok::<_, BoxError>(answer.unwrap_or_else(|error| refuse(&error)))
         }
     }))
 }
 
-async fn answer(context: &Context, request: &Request<Body>) -> Result<Response<Body>, ApiError> {
-    if request.method() != Method::GET {
-        let text = format!("{} {} is not served by this node", request.method(), request.uri().path());
+async fn answer(context: &Context, request: &http::request::Parts) -> Result<Response<Body>, ApiError> {
+    if request.method != Method::GET {
+        let text = format!("{} {} is not served by this node", request.method, request.uri.path());
         return Err(ApiError::new(Reason::MethodNotAllowed, text));
     }
-    let parts: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+    let parts: Vec<&str> = request.uri.path().trim_matches('/').split('/').collect();
     match parts.as_slice() {
         ["healthz"] => Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())),
         ["containerLogs", namespace, pod, container] => {
-            container_logs(context, namespace, pod, container, request.uri().query().unwrap_or_default()).await
+            container_logs(context, namespace, pod, container, request.uri.query().unwrap_or_default()).await
         }
         ["exec" | "attach" | "portForward" | "run" | "stats" | "metrics" | "pods", ..] => {
             let text = format!("/{} is not served by orc's node agent yet", parts[0]);

@@ -188,9 +188,10 @@ impl Machine {
         if let Some(ended) = slot.finished_at().filter(|_| !retry) {
             slot.restarts.retry(ended, now);
         }
-        let old = slot.run.as_ref().filter(|run| run.attempt + 1 < attempt).map(|run| run.id.clone());
+        // The run before the new one keeps its log; those before that go.
+        let older = slot.older.clone();
         let container = slot.name.clone();
-        if let Some(id) = old {
+        for id in older {
             self.begin(Action::RemoveContainer { id }, now, step);
         }
         self.begin(Action::Start { container, attempt, sandbox: sandbox.clone() }, now, step);

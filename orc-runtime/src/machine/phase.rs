@@ -11,7 +11,7 @@ impl Machine {
         }
         let inits = self.slots.iter().filter(|slot| slot.role == Role::Init);
         let initialized = self.has_initialized();
-        if !initialized && inits.clone().any(|slot| failed_for_good(slot)) {
+        if !initialized && inits.clone().any(failed_for_good) {
             return "Failed";
         }
         let mains: Vec<&Slot> = self.slots.iter().filter(|slot| slot.role == Role::Main).collect();

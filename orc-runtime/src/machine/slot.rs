@@ -65,6 +65,8 @@ pub(super) struct Slot {
     pub(super) role: Role,
     pub(super) policy: Policy,
     pub(super) run: Option<Run>,
+    /// Runs before that one which the runtime still holds.
+    pub(super) older: Vec<ContainerId>,
     /// How the run before the present one ended.
     pub(super) last_end: Option<ContainerStateTerminated>,
     pub(super) trouble: Option<Trouble>,
@@ -94,6 +96,7 @@ impl Slot {
             role,
             policy,
             run: None,
+            older: Vec::new(),
             last_end: None,
             trouble: None,
             restarts: Backoff::default(),
@@ -137,6 +140,8 @@ impl Slot {
     pub(super) fn observe(&mut self, seen: &[&ContainerStatus], now: Timestamp) {
         let newest = seen.iter().max_by_key(|status| status.attempt);
         let known = self.run.as_ref().map(|run| run.attempt);
+        let last = newest.map_or(0, |newest| newest.attempt);
+        self.older = seen.iter().filter(|status| status.attempt < last).map(|status| status.id.clone()).collect();
         match newest {
             Some(status) if known.is_none_or(|known| status.attempt >= known) => {
                 if known.is_some_and(|known| status.attempt > known) {

@@ -1,0 +1,87 @@
+//! What the built-in loops share: plans, memory of their own writes, events, claiming, pod facts.
+
+pub(crate) mod claim;
+pub(crate) mod events;
+pub(crate) mod memory;
+pub(crate) mod meta;
+pub(crate) mod pods;
+
+pub(crate) use claim::Claim;
+pub(crate) use events::Recorder;
+pub(crate) use memory::Memory;
+
+use jiff::Timestamp;
+use orc_core::ApiError;
+use orc_store::cache::{Cache, Stale};
+
+use crate::reconciler::{Classify, Next};
+
+/// What a pass wants: one stage of writes, a status, and when to look again. Plain data: it can be printed and compared.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan<W, S> {
+    /// The writes of this stage; later stages follow from what they change.
+    pub writes: Vec<W>,
+    /// The status to write, `None` when it stands already.
+    pub status: Option<S>,
+    /// When time alone makes another pass necessary.
+    pub wake: Option<Timestamp>,
+}
+
+impl<W, S> Default for Plan<W, S> {
+    fn default() -> Self {
+        Self { writes: Vec::new(), status: None, wake: None }
+    }
+}
+
+impl<W, S> Plan<W, S> {
+    /// A stage of writes alone.
+    pub(crate) fn stage(writes: Vec<W>) -> Self {
+        Self { writes, ..Self::default() }
+    }
+}
+
+/// Why a pass failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    /// A read or write was refused.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// A cache does not show yet what this loop wrote.
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    /// Something has to happen first.
+    #[error("{0}")]
+    Wait(String),
+}
+
+impl Classify for PassError {
+    fn is_terminal(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_terminal())
+    }
+}
+
+/// Look again at once: a stage was written and the next one follows.
+pub(crate) const AGAIN: Next = Next::After(std::time::Duration::ZERO);
+
+/// When to look again, from the wake time of a plan.
+pub(crate) fn next_at(wake: Option<Timestamp>, now: Timestamp) -> Next {
+    match wake {
+        // A moment more, so that what is due at `wake` is due then.
+        Some(at) => Next::After(at.duration_since(now).unsigned_abs() + std::time::Duration::from_millis(1)),
+        None => Next::Done,
+    }
+}
+
+/// Waits until caches have been filled once: an empty cache is not an empty cluster.
+pub(crate) async fn filled(caches: &[&std::sync::Arc<Cache>]) {
+    for cache in caches {
+        if !cache.is_synced() {
+            cache.synced().await;
+        }
+    }
+}
+
+/// A number as Kubernetes' `omitempty` writes it.
+pub(crate) fn some(n: i32) -> Option<i32> {
+    (n != 0).then_some(n)
+}

@@ -1,0 +1,237 @@
+//! The nodes of this process.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Node;
+use orc_api::Identity;
+use orc_core::ApiError;
+use orc_core::env::Task;
+use orc_net::Listen;
+use orc_reconcile::CancellationToken;
+use orc_runtime::agent::{Agent, AgentConfig};
+use orc_runtime::pod_net::{Cidr, InstanceId, Network};
+use orc_runtime::process::{Isolation, ProcessConfig, ProcessRuntime};
+use orc_runtime::rootless::{Entered, HostPorts};
+use orc_runtime::runtime::RuntimeService;
+use orc_runtime::sim::{Fleet, FleetConfig, Script, SimConfig, SimRuntime};
+use orc_store::cache::CacheEvent;
+use orc_store::{Env, NodeDialer, NodeService};
+use parking_lot::RwLock;
+
+use crate::args::{RuntimeKind, UpArgs};
+use crate::control_plane::{ControlPlane, SERVICE_CIDR};
+use crate::progress;
+
+/// The way to the nodes of this process.
+#[derive(Default)]
+pub struct LocalNodes(RwLock<BTreeMap<String, NodeService>>);
+
+#[async_trait]
+impl NodeDialer for LocalNodes {
+    async fn dial(&self, node: &str) -> Result<NodeService, ApiError> {
+        let service = self.0.read().get(node).cloned();
+        service.ok_or_else(|| ApiError::unavailable(format!("node {node:?} is not one of this cluster's running nodes")))
+    }
+}
+
+/// The pod networks of the nodes, cut from one range.
+#[derive(Clone, Copy, Debug)]
+pub struct PodRanges {
+    base: Ipv4Addr,
+}
+
+impl PodRanges {
+    /// Reads a range with a prefix of 16.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let base = text.strip_suffix("/16").and_then(|base| base.parse::<Ipv4Addr>().ok()).filter(|base| base.octets()[2..] == [0, 0]);
+        let base = base.with_context(|| format!("--pod-cidr {text}: give a network with a prefix of 16, such as 10.244.0.0/16"))?;
+        Ok(Self { base })
+    }
+
+    /// The range of node `number`, 1 to 255.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn node(self, number: u16) -> anyhow::Result<Cidr> {
+        let [a, b, ..] = self.base.octets();
+        anyhow::ensure!((1..=255).contains(&number), "there is no pod range for node {number}");
+        Ok(format!("{a}.{b}.{number}.0/24").parse()?)
+    }
+}
+
+/// The network that pods and services share.
+pub struct NodeNet {
+    network: Option<Arc<Network>>,
+    /// Whether addresses of Services can be bound here.
+    pub services: bool,
+    /// Opens ports on the host.
+    pub host_ports: HostPorts,
+    ranges: PodRanges,
+}
+
+impl NodeNet {
+    /// Makes the bridge and claims the service network, where namespaces are allowed.
+    ///
+    /// # Errors
+    /// When the kernel refuses although it allows namespaces.
+    pub async fn start(plane: &ControlPlane, entered: &Entered, ranges: PodRanges) -> anyhow::Result<Self> {
+        let host_ports = entered.host_ports.clone();
+        if let Isolation::Unavailable { reason } = &entered.isolation {
+            progress::started("network", &format!("none: {reason}; only pods with hostNetwork: true can run"));
+            return Ok(Self { network: None, services: false, host_ports, ranges });
+        }
+        let instance = InstanceId::of(&plane.data.path().to_string_lossy());
+        let network = Network::start(instance).await.context("the pod network cannot be set up")?;
+        network.add_range(ranges.node(1)?).await.context("the pod network cannot be set up")?;
+        orc_net::userspace::claim_network(SERVICE_CIDR.0, SERVICE_CIDR.1).await?;
+        progress::started("network", &format!("{} {}", network.bridge_name(), entered.isolation));
+        Ok(Self { network: Some(Arc::new(network)), services: true, host_ports, ranges })
+    }
+
+    /// The first node's address on the bridge.
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
+        self.network.as_ref()?;
+        self.ranges.node(1).ok().map(|range| range.gateway())
+    }
+
+    /// Whether the API listens on all addresses of this network.
+    pub fn api_is_everywhere(&self, plane: &ControlPlane) -> bool {
+        !self.host_ports.is_relayed() && !plane.url.contains("127.0.0.1")
+    }
+}
+
+/// Node ports open on the host, wherever this process is.
+pub struct OnHost(pub HostPorts);
+
+#[async_trait]
+impl Listen for OnHost {
+    async fn listen_on_host(&self, address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+        self.0.listen_tcp(address).await
+    }
+}
+
+/// Starts the agents of all nodes.
+///
+/// # Errors
+/// When a runtime cannot be set up.
+pub async fn start(
+    args: &UpArgs,
+    plane: &ControlPlane,
+    net: &NodeNet,
+    entered: &Entered,
+    dialer: &LocalNodes,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<Task>> {
+    let mut tasks = Vec::new();
+    for number in 1..=args.nodes {
+        let name = format!("node-{number}");
+        let range = net.ranges.node(number)?;
+        let config = agent_config(args, plane, net, &name, range);
+        let runtime = runtime(args, plane, net, entered, &name, range).await?;
+        let agent = Agent::new(config, node_env(plane, &name), runtime);
+        dialer.0.write().insert(name.clone(), agent.service());
+        tasks.push(plane.system.spawn.spawn(agent.run(stop.clone())));
+        progress::started("node", &name);
+    }
+    if args.sim_nodes > 0 {
+        let fleet = fleet(args, plane)?;
+        dialer.0.write().extend(fleet.services());
+        tasks.push(plane.system.spawn.spawn(fleet.run(stop.clone())));
+        progress::started("nodes", &format!("{} simulated", args.sim_nodes));
+    }
+    Ok(tasks)
+}
+
+fn agent_config(args: &UpArgs, plane: &ControlPlane, net: &NodeNet, name: &str, range: Cidr) -> AgentConfig {
+    let address = match net.gateway() {
+        Some(_) => IpAddr::V4(range.gateway()),
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let config = match args.runtime {
+        RuntimeKind::Process => AgentConfig::new(name, plane.data.node(name)),
+        RuntimeKind::Sim => AgentConfig::simulated(name),
+    };
+    AgentConfig { addresses: vec![address], pod_cidr: Some(range.to_string()), ..config }
+}
+
+async fn runtime(
+    args: &UpArgs,
+    plane: &ControlPlane,
+    net: &NodeNet,
+    entered: &Entered,
+    name: &str,
+    range: Cidr,
+) -> anyhow::Result<Arc<dyn RuntimeService>> {
+    if args.runtime == RuntimeKind::Sim {
+        let config = SimConfig { pod_cidr: range, script: Script::default() };
+        return Ok(Arc::new(SimRuntime::new(config, plane.system.clock.clone())));
+    }
+    let mut config = ProcessConfig::new(plane.data.node(name).join("runtime"));
+    config.isolation = entered.isolation.clone();
+    config.host_ports = entered.host_ports.clone();
+    config.hidden = vec![plane.data.path().to_owned()];
+    if let Some(network) = &net.network {
+        config = config.with_network(network.clone(), range);
+    }
+    let runtime = ProcessRuntime::new(config).await.with_context(|| format!("the process runtime of {name}"))?;
+    Ok(Arc::new(runtime))
+}
+
+fn fleet(args: &UpArgs, plane: &ControlPlane) -> anyhow::Result<Fleet> {
+    let node = |number: u16| {
+        let name = format!("sim-{number}");
+        // 100.64.0.0/10 (RFC 6598) has room for 16,384 ranges of 256 and is nobody's public network.
+        let range: Cidr = format!("100.{}.{}.0/24", 64 + number / 256, number % 256).parse()?;
+        let config = AgentConfig {
+            addresses: vec![IpAddr::V4(range.gateway())],
+            pod_cidr: Some(range.to_string()),
+            ..AgentConfig::simulated(&name)
+        };
+        Ok((config, range))
+    };
+    let nodes = (1..=args.sim_nodes).map(node).collect::<anyhow::Result<Vec<_>>>()?;
+    // One watch of pods for all of them, so one identity as well.
+    Ok(Fleet::new(FleetConfig { nodes, script: Script::default() }, &node_env(plane, "sim")))
+}
+
+fn node_env(plane: &ControlPlane, name: &str) -> Env {
+    let identity = Identity::user(format!("system:node:{name}"), &["system:nodes"]);
+    Env::new(Arc::new(plane.registry.client(identity, "kubelet")), &plane.system)
+}
+
+/// Waits until a node is Ready.
+///
+/// # Errors
+/// When none is within a minute.
+pub async fn wait_ready(plane: &ControlPlane, stop: &CancellationToken) -> anyhow::Result<()> {
+    let env = Env::new(Arc::new(plane.registry.client(Identity::admin(), "orc")), &plane.system);
+    let nodes = env.caches.typed::<Node>();
+    let (_, mut changes) = nodes.cache().subscribe();
+    let ready = async {
+        while !nodes.list().iter().any(|node| is_ready(node)) {
+            match changes.next().await {
+                Some(CacheEvent::Changed(_) | CacheEvent::Lagged) => {}
+                None => return,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        waited = tokio::time::timeout(std::time::Duration::from_secs(60), ready) => {
+            waited.context("no node became Ready within a minute; run again with --log info to see why")
+        }
+    }
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}

@@ -1,0 +1,75 @@
+//! `orc up`: a whole cluster in the foreground.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use orc_reconcile::CancellationToken;
+use orc_runtime::rootless::{self, Enter, Entered};
+use tokio::net::TcpListener;
+
+use crate::args::UpArgs;
+use crate::control_plane::{self, ControlPlane};
+use crate::data_dir::DataDir;
+use crate::nodes::{LocalNodes, NodeNet, PodRanges};
+use crate::{loops, nodes, progress};
+
+/// Runs a cluster until a signal.
+///
+/// # Errors
+/// When a part cannot be started.
+pub fn run(args: UpArgs) -> anyhow::Result<()> {
+    let data = DataDir::open(&args.cluster)?;
+    // Before any thread starts: without root, the program goes on inside namespaces of its own.
+    let enter = Enter { data_dir: data.path().to_owned(), listen: vec![args.cluster.listen] };
+    let entered = rootless::enter_if_needed(&enter).with_context(|| control_plane::cannot_listen(args.cluster.listen))?;
+    runtime()?.block_on(cluster(args, data, entered))
+}
+
+/// The tokio runtime of every command.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::Result<()> {
+    progress::title();
+    let listener = entered.listeners.pop().context("the API's socket was lost on the way into the namespaces")?;
+    listener.set_nonblocking(true)?;
+    let ranges = PodRanges::parse(&args.pod_cidr)?;
+    let gateway = IpAddr::V4(ranges.node(1)?.gateway());
+    let dialer = Arc::new(LocalNodes::default());
+    let plane = control_plane::start(&args.cluster, data, listener, &[gateway], dialer.clone()).await?;
+    progress::started("api", &plane.url);
+    let net = NodeNet::start(&plane, &entered, ranges).await?;
+    let api_port = inner_api(&plane, &net, args.cluster.listen.port()).await?;
+    let stop = CancellationToken::new();
+    let mut tasks = loops::start(&plane, &net, api_port.map(|port| (gateway, port)), &stop).await?;
+    tasks.extend(nodes::start(&args, &plane, &net, &entered, &dialer, &stop).await?);
+    if args.nodes + args.sim_nodes > 0 {
+        nodes::wait_ready(&plane, &stop).await?;
+    }
+    progress::ready(&plane);
+    progress::next(&plane);
+    control_plane::stopped().await?;
+    stop.cancel();
+    let all = futures::future::join_all(tasks.into_iter().map(orc_core::env::Task::join));
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(8), all).await;
+    plane.registry.store().close();
+    Ok(())
+}
+
+/// Pods reach the API through the bridge: a second listener, on the first node's gateway address.
+async fn inner_api(plane: &ControlPlane, net: &NodeNet, port: u16) -> anyhow::Result<Option<u16>> {
+    let Some(gateway) = net.gateway() else { return Ok(None) };
+    let listener = match TcpListener::bind((Ipv4Addr::from(gateway), port)).await {
+        Ok(listener) => listener,
+        // The API listens on every address already.
+        Err(_) if net.api_is_everywhere(plane) => return Ok(Some(port)),
+        Err(error) => return Err(error).with_context(|| format!("the API cannot listen on {gateway}:{port} for pods")),
+    };
+    plane.system.spawn.detach(orc_api::serve::serve(listener, plane.acceptor.clone(), plane.service.clone()));
+    Ok(Some(port))
+}
