@@ -89,16 +89,20 @@ fn a_server_is_probed_logged_and_survives_the_agent() {
         maps.create(&serde_json::from_value(map).unwrap()).await.unwrap();
         let script = "cat /cfg/color; echo; echo $COLOR-$(hostname); cat /etc/hostname; \
                       mkdir -p /tmp/www; cd /tmp/www; exec python3 -m http.server 8080";
-        let pods = create(&env, "web", json!({
-            "volumes": [{"name": "cfg", "configMap": {"name": "settings"}}, {"name": "tmp", "emptyDir": {}}],
-            "terminationGracePeriodSeconds": 2,
-            "containers": [{
-                "name": "web", "image": "host", "command": ["sh", "-c", script],
-                "env": [{"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "color"}}}],
-                "volumeMounts": [{"name": "cfg", "mountPath": "/cfg"}, {"name": "tmp", "mountPath": "/tmp/www"}],
-                "readinessProbe": {"httpGet": {"port": 8080}, "periodSeconds": 1}
-            }]
-        }))
+        let pods = create(
+            &env,
+            "web",
+            json!({
+                "volumes": [{"name": "cfg", "configMap": {"name": "settings"}}, {"name": "tmp", "emptyDir": {}}],
+                "terminationGracePeriodSeconds": 2,
+                "containers": [{
+                    "name": "web", "image": "host", "command": ["sh", "-c", script],
+                    "env": [{"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "color"}}}],
+                    "volumeMounts": [{"name": "cfg", "mountPath": "/cfg"}, {"name": "tmp", "mountPath": "/tmp/www"}],
+                    "readinessProbe": {"httpGet": {"port": 8080}, "periodSeconds": 1}
+                }]
+            }),
+        )
         .await;
         let before = until(&pods, "web", is_ready).await;
         let log = logs(&running.service, "/containerLogs/default/web/web?tailLines=100").await;
@@ -128,8 +132,10 @@ fn programs_end_fail_and_leave_last_words() {
     on_a_node(|node| async move {
         let env = env().await;
         let running = agent(&node, &env).await;
-        let one = |command: &str| json!({"restartPolicy": "Never", "containers": [
-            {"name": "c", "image": "host", "command": ["sh", "-c", command]}]});
+        let one = |command: &str| {
+            json!({"restartPolicy": "Never", "containers": [
+            {"name": "c", "image": "host", "command": ["sh", "-c", command]}]})
+        };
         let pods = create(&env, "good", one("true")).await;
         create(&env, "bad", one("echo so it ends > /dev/termination-log; exit 4")).await;
         create(&env, "image", json!({"containers": [{"name": "c", "image": "nginx", "command": ["x"]}]})).await;
@@ -137,7 +143,8 @@ fn programs_end_fail_and_leave_last_words() {
             {"name": "c", "image": "host", "command": ["/no/such/program"]}]});
         create(&env, "absent", absent).await;
         until(&pods, "good", |pod| phase(pod) == "Succeeded").await;
-        let state = |pod: &Pod| pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].state.clone().unwrap();
+        let state =
+            |pod: &Pod| pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].state.clone().unwrap();
         let bad = until(&pods, "bad", |pod| phase(pod) == "Failed").await;
         let end = state(&bad).terminated.unwrap();
         assert_eq!((end.exit_code, end.message.as_deref()), (4, Some("so it ends\n")));
@@ -146,9 +153,11 @@ fn programs_end_fail_and_leave_last_words() {
         assert_eq!((end.exit_code, end.reason.as_deref()), (128, Some("StartError")));
         let image = until(&pods, "image", |pod| {
             let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-            statuses.into_iter().any(|c| c.state.as_ref().is_some_and(|state| state.waiting.as_ref().is_some_and(|w| {
-                w.reason.as_deref() == Some("ImagePullBackOff")
-            })))
+            statuses.into_iter().any(|c| {
+                c.state.as_ref().is_some_and(|state| {
+                    state.waiting.as_ref().is_some_and(|w| w.reason.as_deref() == Some("ImagePullBackOff"))
+                })
+            })
         });
         let waiting = state(&*image.await).waiting.unwrap();
         assert!(waiting.message.as_deref().unwrap().contains("image: host"), "{waiting:?}");

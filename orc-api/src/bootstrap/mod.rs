@@ -8,7 +8,7 @@ mod roles;
 use std::net::Ipv4Addr;
 
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
-use orc_store::client::{Intent, ObjectClient, Target, WriteRequest};
+use orc_store::client::{Intent, ObjectClient, ReadOptions, Target, WriteRequest};
 use serde_json::{Value, json};
 
 use crate::registry::RegistryClient;
@@ -36,6 +36,7 @@ pub async fn ensure(client: &RegistryClient, api: ApiEndpoint) -> Result<(), Api
     for object in roles::defaults() {
         put(client, &object).await?;
     }
+    put(client, &node_binding()).await?;
     for object in priorities() {
         put(client, &object).await?;
     }
@@ -48,6 +49,9 @@ async fn put(client: &RegistryClient, object: &Value) -> Result<(), ApiError> {
     let (group, plural) = resource(&doc)?;
     let namespace = (!doc.namespace().is_empty()).then(|| doc.namespace().into());
     let key = ObjectKey { resource: ResourceId::new(&group, &plural), namespace, name: doc.name().into() };
+    if client.get(&Target::object(key.clone()), &ReadOptions::default()).await.is_ok() {
+        return Ok(());
+    }
     match client.write(WriteRequest::new(Target::object(key), Intent::Create(doc))).await {
         Err(error) if !error.is_already_exists() => Err(error),
         _ => Ok(()),
@@ -78,6 +82,15 @@ fn priorities() -> [Value; 2] {
             "Used for system critical pods that must not be moved from their current node.",
         ),
     ]
+}
+
+/// Nodes get their role by group. kube-apiserver's node authorizer is narrower: it lets a node see only what its own pods
+/// refer to. Until orc has one, nodes are trusted with the whole role.
+fn node_binding() -> Value {
+    let api = "rbac.authorization.k8s.io";
+    json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "orc:nodes"},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "system:node"},
+        "subjects": [{"kind": "Group", "name": "system:nodes", "apiGroup": api}]})
 }
 
 fn service_cidr(api: ApiEndpoint) -> Value {

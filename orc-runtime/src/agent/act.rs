@@ -18,7 +18,7 @@ use crate::runtime::{ContainerId, ImageStatus, RuntimeError, SandboxId};
 pub(super) struct Order {
     pub(super) uid: String,
     pub(super) pod: Arc<Pod>,
-    pub(super) status: PodStatus,
+    pub(super) status: Arc<PodStatus>,
     pub(super) ids: SandboxIds,
     pub(super) action: Action,
 }
@@ -44,7 +44,9 @@ async fn look(context: &Context, order: &Order) -> Option<(u64, Observation)> {
     loop {
         match observe::observe(context, &order.pod, &order.ids).await {
             Ok(seen) => return Some(seen),
-            Err(error) => tracing::warn!(uid = %order.uid, error = %error.full_message(), "the runtime cannot be asked"),
+            Err(error) => {
+                tracing::warn!(uid = %order.uid, error = %error.full_message(), "the runtime cannot be asked")
+            }
         }
         context.env.clock.sleep(Duration::from_secs(2)).await;
     }
@@ -72,19 +74,14 @@ fn failed(reason: &str, error: &RuntimeError) -> Failure {
 
 async fn run_sandbox(context: &Context, order: &Order, attempt: u32) -> Result<(), Failure> {
     let _turn = context.starts.acquire().await;
+    container::check(context, &order.pod)?;
     let config = container::sandbox(context, &order.pod, attempt);
     let made = context.runtime.run_sandbox(&config).await.map_err(|e| failed("FailedCreatePodSandBox", &e))?;
     order.ids.lock().insert(made.id);
     Ok(())
 }
 
-async fn start(
-    context: &Context,
-    order: &Order,
-    name: &str,
-    attempt: u32,
-    sandbox: &SandboxId,
-) -> Result<(), Failure> {
+async fn start(context: &Context, order: &Order, name: &str, attempt: u32, sandbox: &SandboxId) -> Result<(), Failure> {
     let turn = context.starts.acquire().await;
     let Some(spec) = container_of(&order.pod, name) else {
         return Err(Failure::new("CreateContainerConfigError", format!("the pod has no container {name:?}")));

@@ -28,7 +28,10 @@ pub(super) fn refuse(pod: &Pod, others: &[Arc<Pod>], config: &AgentConfig) -> Op
     let labels = node::labels(config);
     let fits = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     (!fits).then(|| {
-        ("NodeAffinity".into(), "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into())
+        (
+            "NodeAffinity".into(),
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
+        )
     })
 }
 
@@ -43,11 +46,13 @@ fn request(pod: &Pod, name: &str) -> Quantity {
         let requests: &BTreeMap<_, _> = container.resources.as_ref()?.requests.as_ref()?;
         Quantity::parse(&requests.get(name)?.0).ok()
     };
-    let sidecar = |container: &&k8s_openapi::api::core::v1::Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecar =
+        |container: &&k8s_openapi::api::core::v1::Container| container.restart_policy.as_deref() == Some("Always");
     let inits = spec.init_containers.iter().flatten();
     let running = spec.containers.iter().chain(inits.clone().filter(sidecar));
     let sum = running.filter_map(of).fold(Quantity::ZERO, Quantity::add);
-    let largest = inits.filter(|container| !sidecar(container)).filter_map(of).max_by_key(|quantity| quantity.milli_value());
+    let largest =
+        inits.filter(|container| !sidecar(container)).filter_map(of).max_by_key(|quantity| quantity.milli_value());
     let overhead = spec.overhead.as_ref().and_then(|overhead| Quantity::parse(&overhead.get(name)?.0).ok());
     let most = largest.filter(|largest| largest.milli_value() > sum.milli_value()).unwrap_or(sum);
     most.add(overhead.unwrap_or(Quantity::ZERO))

@@ -34,6 +34,8 @@ pub struct AgentConfig {
     pub port: Option<u16>,
     /// Pods whose containers are made and started at the same time.
     pub parallel_starts: usize,
+    /// Whether Event objects are written; a scale test does without.
+    pub events: bool,
     /// Whether the agent renews its own Lease and Node status; a fleet does it for all its nodes.
     pub heartbeats: bool,
 }
@@ -60,6 +62,7 @@ impl AgentConfig {
             cluster_domain: "cluster.local".to_owned(),
             port: None,
             parallel_starts: 8,
+            events: true,
             heartbeats: true,
         }
     }

@@ -11,9 +11,7 @@ use orc_core::quantity::Quantity;
 use super::context::{Context, name_of, namespace_of, uid_of};
 use super::{environment, files, volumes};
 use crate::machine::Failure;
-use crate::runtime::{
-    ContainerConfig, ContainerResources, PodLimits, PortMapping, Protocol, RunAs, SandboxConfig,
-};
+use crate::runtime::{ContainerConfig, ContainerResources, PodLimits, PortMapping, Protocol, RunAs, SandboxConfig};
 
 /// The labels that a kubelet gives to what it makes.
 fn labels(pod: &Pod) -> BTreeMap<String, String> {
@@ -23,6 +21,22 @@ fn labels(pod: &Pod) -> BTreeMap<String, String> {
         ("io.kubernetes.pod.uid", uid_of(pod)),
     ];
     own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Refuses what would silently be something else.
+pub(super) fn check(context: &Context, pod: &Pod) -> Result<(), Failure> {
+    let Some(spec) = pod.spec.as_ref().filter(|_| !context.config.is_simulated()) else { return Ok(()) };
+    let refuse = |what: String| Err(Failure::new("FailedCreatePodSandBox", format!("{what} not supported by orc yet")));
+    if spec.share_process_namespace == Some(true) {
+        return refuse("shareProcessNamespace: true is".to_owned());
+    }
+    if let Some(class) = spec.runtime_class_name.as_deref().filter(|class| !class.is_empty()) {
+        return refuse(format!("runtimeClassName {class:?}: runtime classes are"));
+    }
+    if spec.containers.iter().any(|container| container.volume_devices.as_ref().is_some_and(|all| !all.is_empty())) {
+        return refuse("volumeDevices are".to_owned());
+    }
+    Ok(())
 }
 
 /// The configuration of a pod's sandbox.
@@ -86,7 +100,8 @@ pub(super) async fn container(
     let expand = |words: &Option<Vec<String>>| -> Vec<String> {
         words.iter().flatten().map(|word| environment::expand(word, &known)).collect()
     };
-    let mounts = if simulated { Vec::new() } else { volumes::mounts(context, pod, status, spec, attempt, &known).await? };
+    let mounts =
+        if simulated { Vec::new() } else { volumes::mounts(context, pod, status, spec, attempt, &known).await? };
     let pod_security = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     let security = spec.security_context.clone().unwrap_or_default();
     let run_as = run_as(pod_security, &security)?;

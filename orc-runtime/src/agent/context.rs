@@ -39,7 +39,7 @@ pub(super) struct View {
 
 impl Context {
     pub(super) fn new(config: AgentConfig, env: Env, runtime: Arc<dyn RuntimeService>) -> Self {
-        let recorder = Recorder::new(&env, &config.node_name);
+        let recorder = Recorder::new(&env, &config.node_name, config.events);
         let starts = Semaphore::new(config.parallel_starts.max(1));
         Self {
             config,

@@ -26,7 +26,8 @@ pub(super) async fn resolve(
             env.extend(data.into_iter().flatten().map(|(key, value)| (format!("{prefix}{key}"), value)));
         }
         if let Some(secret) = &from.secret_ref {
-            let data = self::secret(context, pod, &secret.name, secret.optional.unwrap_or(false)).await.map_err(config)?;
+            let data =
+                self::secret(context, pod, &secret.name, secret.optional.unwrap_or(false)).await.map_err(config)?;
             for (key, value) in data.into_iter().flatten() {
                 env.push((format!("{prefix}{key}"), String::from_utf8_lossy(&value).into_owned()));
             }
@@ -142,10 +143,8 @@ fn variables(name: &str, service: &Service) -> Vec<(String, String)> {
     let big = |text: &str| text.to_uppercase().replace('-', "_");
     let name = big(name);
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
-    let mut env = vec![
-        (format!("{name}_SERVICE_HOST"), ip.clone()),
-        (format!("{name}_SERVICE_PORT"), first.port.to_string()),
-    ];
+    let mut env =
+        vec![(format!("{name}_SERVICE_HOST"), ip.clone()), (format!("{name}_SERVICE_PORT"), first.port.to_string())];
     for port in &ports {
         if let Some(port_name) = port.name.as_deref().filter(|name| !name.is_empty()) {
             env.push((format!("{name}_SERVICE_PORT_{}", big(port_name)), port.port.to_string()));

@@ -25,6 +25,7 @@ pub(super) struct Recorder {
     queue: mpsc::Sender<Note>,
     start: parking_lot::Mutex<Option<(Env, String, mpsc::Receiver<Note>)>>,
     writer: parking_lot::Mutex<Option<Task>>,
+    enabled: bool,
     clock: Clock,
 }
 
@@ -46,14 +47,17 @@ struct Writer {
 }
 
 impl Recorder {
-    pub(super) fn new(env: &Env, node: &str) -> Self {
+    pub(super) fn new(env: &Env, node: &str, enabled: bool) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let start = parking_lot::Mutex::new(Some((env.clone(), node.to_owned(), receiver)));
-        Self { queue, start, writer: parking_lot::Mutex::new(None), clock: env.clock.clone() }
+        Self { queue, start, writer: parking_lot::Mutex::new(None), clock: env.clock.clone(), enabled }
     }
 
     /// Records an event of a pod. Never waits.
     pub(super) fn record(&self, pod: &Arc<Pod>, event: &PodEvent) {
+        if !self.enabled {
+            return;
+        }
         self.begin();
         let note = Note { pod: pod.clone(), event: event.clone(), at: self.clock.now() };
         if self.queue.try_send(note).is_err() {

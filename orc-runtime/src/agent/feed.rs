@@ -16,6 +16,9 @@ use orc_store::{Cache, Env, Stored};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+/// The index of pods by node.
+const BY_NODE: &str = "spec.nodeName";
+
 /// Splits one watch of pods by node.
 pub struct PodFeed {
     cache: Arc<Cache>,
@@ -69,6 +72,7 @@ impl PodFeed {
     fn over(env: &Env, select: Selection) -> Arc<Self> {
         let interest = Interest::within(Scope::all(ResourceId::of::<Pod>())).selecting(select);
         let cache = env.caches.cache(interest);
+        cache.add_index(BY_NODE, Arc::new(|stored: &Stored| node_of(stored).into_iter().collect()));
         let routes = Arc::new(Routes::default());
         let (_, mut changes) = cache.subscribe();
         let cache = cache.start();
@@ -80,7 +84,8 @@ impl PodFeed {
                         CacheEvent::Lagged => routes.mark_all(),
                         CacheEvent::Changed(change) => {
                             let (before, after) = (change.before.as_ref(), change.after.as_ref());
-                            let nodes: BTreeSet<String> = before.into_iter().chain(after).filter_map(node_of).collect();
+                            let nodes: BTreeSet<String> =
+                                before.into_iter().chain(after).filter_map(|pod| node_of(pod)).collect();
                             nodes.iter().for_each(|node| routes.mark(node, change.key()));
                         }
                     }
@@ -101,7 +106,7 @@ impl PodFeed {
 }
 
 /// The node of a pod; selectable fields say it without decoding where the store knows them.
-fn node_of(stored: &Arc<Stored>) -> Option<String> {
+fn node_of(stored: &Stored) -> Option<String> {
     let node = stored.head.field("spec.nodeName");
     if !node.is_empty() {
         return Some(node.to_owned());
@@ -161,10 +166,8 @@ impl NodePods {
         }
     }
 
-    /// The keys of all pods of this node. Looks at every pod of the watch: for starts and lost changes only.
+    /// The keys of all pods of this node.
     pub(super) fn all(&self) -> Vec<ObjectKey> {
-        let snapshot = self.cache.snapshot();
-        let own = snapshot.iter().filter(|stored| node_of(stored).is_some_and(|node| node == self.node));
-        own.map(|stored| stored.key.clone()).collect()
+        self.cache.snapshot().by_index(BY_NODE, &self.node).map(|stored| stored.key.clone()).collect()
     }
 }

@@ -50,7 +50,11 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
 }
 
 /// The value of a resource of a container; limits that are not set are the node's.
-pub(super) fn resource(selector: &ResourceFieldSelector, container: &Container, config: &AgentConfig) -> Result<String, String> {
+pub(super) fn resource(
+    selector: &ResourceFieldSelector,
+    container: &Container,
+    config: &AgentConfig,
+) -> Result<String, String> {
     let (kind, name) = selector.resource.split_once('.').unwrap_or(("", &selector.resource));
     let resources = container.resources.clone().unwrap_or_default();
     let map = match kind {
@@ -67,11 +71,8 @@ pub(super) fn resource(selector: &ResourceFieldSelector, container: &Container, 
         Some(divisor) if !divisor.0.is_empty() && divisor.0 != "0" => parse(&divisor.0)?,
         _ => parse("1")?,
     };
-    let (amount, divisor) = if name == "cpu" {
-        (amount.milli_value(), divisor.milli_value())
-    } else {
-        (amount.value(), divisor.value())
-    };
+    let (amount, divisor) =
+        if name == "cpu" { (amount.milli_value(), divisor.milli_value()) } else { (amount.value(), divisor.value()) };
     let divisor = divisor.max(1);
     Ok(((amount + divisor - 1) / divisor).to_string())
 }
@@ -96,7 +97,8 @@ mod tests {
         .unwrap();
         let config = AgentConfig::simulated("n");
         let get = |resource: &str, divisor: &str| {
-            let selector = serde_json::from_value(serde_json::json!({"resource": resource, "divisor": divisor})).unwrap();
+            let selector =
+                serde_json::from_value(serde_json::json!({"resource": resource, "divisor": divisor})).unwrap();
             super::resource(&selector, &container, &config).unwrap()
         };
         assert_eq!(get("limits.cpu", "0"), "2");

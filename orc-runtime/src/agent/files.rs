@@ -67,7 +67,8 @@ fn resolv_conf(dns: &DnsConfig) -> String {
 
 fn hosts(context: &Context, pod: &Pod, status: &PodStatus) -> String {
     let spec = pod.spec.as_ref();
-    let mut text = String::from("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n");
+    let mut text =
+        String::from("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n");
     let name = hostname(pod);
     let subdomain = spec.and_then(|spec| spec.subdomain.as_deref()).filter(|sub| !sub.is_empty());
     for ip in status.pod_ips.iter().flatten() {
@@ -83,7 +84,11 @@ fn hosts(context: &Context, pod: &Pod, status: &PodStatus) -> String {
     if !aliases.is_empty() {
         text += "\n# Entries added by HostAliases.\n";
         for alias in aliases {
-            text += &format!("{}\t{}\n", alias.ip, alias.hostnames.iter().flatten().cloned().collect::<Vec<_>>().join("\t"));
+            text += &format!(
+                "{}\t{}\n",
+                alias.ip,
+                alias.hostnames.iter().flatten().cloned().collect::<Vec<_>>().join("\t")
+            );
         }
     }
     text
@@ -100,7 +105,8 @@ pub(super) async fn mounts(
 ) -> Result<Vec<Mount>, Failure> {
     let Some(dir) = context.pod_dir(uid_of(pod)) else { return Ok(Vec::new()) };
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
-    let has_aliases = pod.spec.as_ref().is_some_and(|spec| spec.host_aliases.as_ref().is_some_and(|all| !all.is_empty()));
+    let has_aliases =
+        pod.spec.as_ref().is_some_and(|spec| spec.host_aliases.as_ref().is_some_and(|all| !all.is_empty()));
     let mut mounts = Vec::new();
     let mut add = |host: PathBuf, to: &str| {
         mounts.push(Mount { host_path: host, container_path: PathBuf::from(to), ..Mount::default() });

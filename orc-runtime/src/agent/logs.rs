@@ -6,12 +6,7 @@ use orc_core::ApiError;
 use crate::runtime::ContainerId;
 
 /// The run whose log is asked for.
-pub(super) fn run_of(
-    status: &PodStatus,
-    pod: &str,
-    container: &str,
-    previous: bool,
-) -> Result<ContainerId, ApiError> {
+pub(super) fn run_of(status: &PodStatus, pod: &str, container: &str, previous: bool) -> Result<ContainerId, ApiError> {
     let lists = [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
     let found = lists.into_iter().flatten().flatten().find(|known| known.name == container);
     let Some(found) = found else {

@@ -30,7 +30,8 @@ fn merge(status: &mut PodStatus, wanted: &PodStatus) {
     {
         return;
     }
-    let conditions = merged(status.conditions.take().unwrap_or_default(), wanted.conditions.as_deref().unwrap_or_default());
+    let conditions =
+        merged(status.conditions.take().unwrap_or_default(), wanted.conditions.as_deref().unwrap_or_default());
     let wanted = wanted.clone();
     status.conditions = Some(conditions);
     status.phase = wanted.phase;

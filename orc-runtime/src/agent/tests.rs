@@ -346,14 +346,18 @@ async fn volumes_and_environment_are_made() {
         })
     };
     world.until("a", "without its key", waits).await;
-    maps.modify("settings", |map| drop(map.data.get_or_insert_default().insert("missing".into(), "1".into()))).await.unwrap();
+    maps.modify("settings", |map| drop(map.data.get_or_insert_default().insert("missing".into(), "1".into())))
+        .await
+        .unwrap();
     let pod = world.until("a", "running", |pod| phase(pod) == "Running").await;
     let own = dir.path().join("pods").join(pod.metadata.uid.as_deref().unwrap());
     assert_eq!(std::fs::read_to_string(own.join("volumes/cfg/color")).unwrap(), "red");
     let hosts = std::fs::read_to_string(own.join("etc-hosts")).unwrap();
     assert!(hosts.contains(pod.status.as_ref().unwrap().pod_ip.as_deref().unwrap()), "{hosts}");
     assert!(std::fs::read_to_string(own.join("etc-resolv.conf")).unwrap().contains("nameserver 10.96.0.10"));
-    maps.modify("settings", |map| drop(map.data.get_or_insert_default().insert("color".into(), "blue".into()))).await.unwrap();
+    maps.modify("settings", |map| drop(map.data.get_or_insert_default().insert("color".into(), "blue".into())))
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_secs(70)).await;
     assert_eq!(std::fs::read_to_string(own.join("volumes/cfg/color")).unwrap(), "blue", "refreshed");
     world.pods.delete("a", DeleteOptions::default()).await.unwrap();

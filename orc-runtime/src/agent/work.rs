@@ -53,7 +53,7 @@ struct Worker {
     observing: bool,
     observe_again: bool,
     /// A status that waits for the one being written.
-    pending: Option<PodStatus>,
+    pending: Option<Arc<PodStatus>>,
     writing: bool,
     refreshing: bool,
     wake: Option<Timestamp>,
@@ -349,7 +349,7 @@ impl Work {
             self.context.recorder.record(&pod, &event);
         }
         if let Some(status) = status {
-            let view = View { pod: pod.clone(), status: Arc::new(status.clone()) };
+            let view = View { pod: pod.clone(), status: status.clone() };
             self.context.views.lock().insert(worker.key.clone(), view);
             worker.pending = Some(status);
         }

@@ -98,7 +98,8 @@ impl Machine {
         }
         let attempt = self.sandboxes.last().map_or(0, |last| last.attempt + 1);
         let lived = self.slots.iter().find_map(|slot| slot.run.as_ref()).is_some();
-        if let Some(dead) = self.sandboxes.last().filter(|_| !self.failed.contains_key(&Action::RunSandbox { attempt })) {
+        if let Some(dead) = self.sandboxes.last().filter(|_| !self.failed.contains_key(&Action::RunSandbox { attempt }))
+        {
             let dead = dead.id.clone();
             if lived && !self.busy.contains(&Action::RunSandbox { attempt }) {
                 let text = "Pod sandbox changed, it will be killed and re-created.";
@@ -135,7 +136,8 @@ impl Machine {
 
     /// Once a main container was made in this sandbox, the init containers are done, even if their records are gone.
     fn inits_are_done(&self, sandbox: &SandboxId) -> bool {
-        let made = |slot: &super::slot::Slot| slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox));
+        let made =
+            |slot: &super::slot::Slot| slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox));
         self.slots.iter().any(|slot| slot.role == Role::Main && made(slot))
     }
 
@@ -268,7 +270,11 @@ impl Machine {
             if let Some(next) = next {
                 wake(step, next);
             }
-            due.extend(kinds.into_iter().map(|kind| Action::Probe { container: slot.name.clone(), id: id.clone(), kind }));
+            due.extend(kinds.into_iter().map(|kind| Action::Probe {
+                container: slot.name.clone(),
+                id: id.clone(),
+                kind,
+            }));
         }
         for probe in due {
             self.begin(probe, now, step);

@@ -27,7 +27,8 @@ impl Machine {
     fn condition(&self, kind: &str, (good, reason, message): Verdict, now: Timestamp) -> PodCondition {
         let status = if good { "True" } else { "False" };
         let before = self.status.conditions.iter().flatten().find(|condition| condition.type_ == kind);
-        let since = before.filter(|before| before.status == status).and_then(|before| before.last_transition_time.clone());
+        let since =
+            before.filter(|before| before.status == status).and_then(|before| before.last_transition_time.clone());
         PodCondition {
             type_: kind.to_owned(),
             status: status.to_owned(),
@@ -74,16 +75,19 @@ impl Machine {
         if !containers.0 {
             return containers.clone();
         }
-        let present: BTreeMap<&str, &str> = self.pod.status.iter().flat_map(|status| status.conditions.iter().flatten())
+        let present: BTreeMap<&str, &str> = self
+            .pod
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten())
             .map(|condition| (condition.type_.as_str(), condition.status.as_str()))
             .collect();
         let gates = self.pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten());
         let missing = gates.filter_map(|gate| match present.get(gate.condition_type.as_str()) {
             Some(&"True") => None,
-            Some(other) => Some(format!(
-                "the status of pod readiness gate {:?} is not \"True\", but {other}",
-                gate.condition_type
-            )),
+            Some(other) => {
+                Some(format!("the status of pod readiness gate {:?} is not \"True\", but {other}", gate.condition_type))
+            }
             None => {
                 Some(format!("corresponding condition of pod readiness gate {:?} does not exist.", gate.condition_type))
             }

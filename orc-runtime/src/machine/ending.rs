@@ -126,7 +126,10 @@ impl Machine {
     /// Whether nothing is under way that could still start something.
     pub(super) fn is_quiet(&self) -> bool {
         let starts = |action: &Action| {
-            matches!(action, Action::Start { .. } | Action::RunSandbox { .. } | Action::Mount | Action::RemoveContainer { .. })
+            matches!(
+                action,
+                Action::Start { .. } | Action::RunSandbox { .. } | Action::Mount | Action::RemoveContainer { .. }
+            )
         };
         !self.busy.iter().any(starts)
     }

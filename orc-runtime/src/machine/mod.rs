@@ -184,7 +184,7 @@ pub struct Step {
     /// Actions to begin.
     pub actions: Vec<Action>,
     /// The pod's status, when it changed.
-    pub status: Option<PodStatus>,
+    pub status: Option<Arc<PodStatus>>,
     /// Events to record.
     pub events: Vec<PodEvent>,
     /// When to send [`Input::Tick`] at the latest.

@@ -65,7 +65,8 @@ impl Machine {
     fn was_initialized_in(&self, sandbox: &crate::runtime::SandboxId) -> bool {
         let mains = self.slots.iter().filter(|slot| slot.role == Role::Main);
         let has_inits = self.slots.iter().any(|slot| slot.role == Role::Init);
-        !has_inits || mains.into_iter().any(|slot| slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox)))
+        !has_inits
+            || mains.into_iter().any(|slot| slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox)))
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Machine {
     /// The grace each run's stop was given.
     pub(super) stopping: BTreeMap<ContainerId, Duration>,
     /// The status given out last: conditions and times go on from it.
-    pub(super) status: PodStatus,
+    pub(super) status: Arc<PodStatus>,
 }
 
 impl Machine {
@@ -92,7 +92,7 @@ impl Machine {
             failed: BTreeMap::new(),
             ending: None,
             stopping: BTreeMap::new(),
-            status,
+            status: Arc::new(status),
         }
     }
 
@@ -104,9 +104,9 @@ impl Machine {
             self.advance(now, &mut step);
         }
         let status = self.make_status(now);
-        if status != self.status {
-            self.status = status.clone();
-            step.status = Some(status);
+        if status != *self.status {
+            self.status = Arc::new(status);
+            step.status = Some(self.status.clone());
         }
         step
     }
@@ -117,7 +117,7 @@ impl Machine {
     }
 
     /// The status given out last.
-    pub fn status(&self) -> &PodStatus {
+    pub fn status(&self) -> &Arc<PodStatus> {
         &self.status
     }
 
@@ -134,7 +134,7 @@ impl Machine {
 
     fn take(&mut self, input: Input, now: Timestamp, step: &mut Step) {
         match input {
-            Input::Spec(pod) => self.pod = pod,
+            Input::Spec(pod) => self.take_spec(pod, step),
             Input::Gone => self.gone = true,
             Input::Reject(reason, message) => {
                 // A pod that already has a sandbox was let in before.
@@ -157,6 +157,30 @@ impl Machine {
                 self.probed(&container, &id, kind, success, &message, step);
             }
             Input::Tick => {}
+        }
+    }
+
+    fn take_spec(&mut self, pod: Arc<Pod>, step: &mut Step) {
+        let ephemeral = |pod: &Pod| {
+            let containers = pod.spec.iter().flat_map(|spec| spec.ephemeral_containers.iter().flatten());
+            containers.map(|container| container.name.clone()).collect::<BTreeSet<_>>()
+        };
+        for name in ephemeral(&pod).difference(&ephemeral(&self.pod)) {
+            let text = format!("Ephemeral container {name} is not run: orc does not support ephemeral containers yet");
+            step.events.push(PodEvent::warning("Failed", text));
+        }
+        self.pod = pod;
+        // Somebody else may end a pod (eviction, a lost node): it is ended here then.
+        let status = self.pod.status.as_ref();
+        let phase = match status.and_then(|status| status.phase.as_deref()) {
+            Some("Failed") => "Failed",
+            Some("Succeeded") => "Succeeded",
+            _ => return,
+        };
+        if self.outcome.is_none() && !self.is_ending() {
+            let reason = status.and_then(|status| status.reason.clone());
+            let message = status.and_then(|status| status.message.clone());
+            self.outcome = Some(Outcome { phase, reason, message });
         }
     }
 

@@ -86,7 +86,8 @@ impl Probes {
             if track.waiting {
                 continue;
             }
-            let next = *track.next.get_or_insert_with(|| later(since, seconds(probe.initial_delay_seconds, 0)).max(now));
+            let next =
+                *track.next.get_or_insert_with(|| later(since, seconds(probe.initial_delay_seconds, 0)).max(now));
             if next > now {
                 wake = Some(wake.map_or(next, |wake| wake.min(next)));
                 continue;

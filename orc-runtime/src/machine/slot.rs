@@ -114,7 +114,8 @@ impl Slot {
         let ended = state.and_then(|state| state.terminated.clone());
         let last = status.last_state.as_ref().and_then(|state| state.terminated.clone());
         let waiting = state.and_then(|state| state.waiting.as_ref());
-        let id = status.container_id.as_deref().map(|id| ContainerId::new(id.split_once("://").map_or(id, |(_, id)| id)));
+        let id =
+            status.container_id.as_deref().map(|id| ContainerId::new(id.split_once("://").map_or(id, |(_, id)| id)));
         if waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff")) {
             self.restarts = Backoff::after(attempt, now);
         }

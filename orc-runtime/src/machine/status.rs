@@ -52,9 +52,7 @@ impl Machine {
             Some(sandbox) if sandbox.host_network => host_ips.to_vec(),
             Some(sandbox) => sandbox.ips.iter().map(ToString::to_string).collect(),
             // An ended pod keeps the address that it had.
-            None if self.is_ending() => {
-                self.status.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect()
-            }
+            None if self.is_ending() => self.status.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect(),
             None => Vec::new(),
         }
     }
@@ -116,11 +114,7 @@ impl Machine {
         let until = slot.restart_at().filter(|at| *at > now);
         if until.is_some() {
             let seconds = slot.restarts.wait().as_secs();
-            let wait = if seconds < 60 {
-                format!("{seconds}s")
-            } else {
-                format!("{}m{}s", seconds / 60, seconds % 60)
-            };
+            let wait = if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) };
             let message = format!("back-off {wait} restarting failed container={} pod={}", slot.name, self.pod_name());
             return Some(waiting("CrashLoopBackOff", Some(message)));
         }

@@ -320,6 +320,35 @@ fn readiness_follows_the_probe_and_startup_comes_first() {
     assert!(ready(&play));
 }
 
+#[test]
+fn a_pod_that_somebody_else_failed_is_ended() {
+    let mut play = Play::new(pod(json!({"containers": [{"name": "web", "image": "i"}]})));
+    play.told();
+    let mut failed = Pod::clone(play.machine.pod());
+    let status = json!({"phase": "Failed", "reason": "Evicted"});
+    failed.status = Some(serde_json::from_value(status).unwrap());
+    play.input(Input::Spec(Arc::new(failed)));
+    assert_eq!(play.told(), ["Killing! Stopping container web", "Stop web 30s hook=true", "StopSandbox u-0"]);
+    assert_eq!(play.machine.status().reason.as_deref(), Some("Evicted"));
+}
+
+#[test]
+fn a_restarted_agent_keeps_counts_and_readiness() {
+    let spec = json!({"containers": [{"name": "web", "image": "i", "readinessProbe": {"exec": {"command": ["x"]}}}]});
+    let mut play = Play::new(pod(spec.clone()));
+    play.exit("web", 1, 5);
+    let before = play.machine.status().clone();
+    let mut again = pod(spec);
+    again.status = Some(PodStatus::clone(&before));
+    let config = play.machine.config.clone();
+    play.machine = Machine::new(Arc::new(again), config, at(50));
+    let step = play.machine.step(Input::Observed(play.model.seen.clone()), at(50));
+    // Volumes are brought up to date and the probe goes on; nothing else happens.
+    assert_eq!(step.actions.iter().map(short).collect::<Vec<_>>(), ["Probe web Readiness", "Mount"]);
+    assert_eq!(**play.machine.status(), *before);
+    assert_eq!(before.container_statuses.as_ref().unwrap()[0].restart_count, 1);
+}
+
 #[derive(Debug, Clone)]
 enum Happening {
     Answer { index: usize, good: bool },

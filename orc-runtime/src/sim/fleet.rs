@@ -52,8 +52,7 @@ impl Fleet {
     /// Registers and runs all nodes until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let spawn = self.env.spawn.clone();
-        let mut tasks: Vec<Task> =
-            self.agents.into_iter().map(|agent| spawn.spawn(agent.run(stop.clone()))).collect();
+        let mut tasks: Vec<Task> = self.agents.into_iter().map(|agent| spawn.spawn(agent.run(stop.clone()))).collect();
         tasks.push(spawn.spawn(renew_all(self.env.clone(), self.names, stop.clone())));
         for task in tasks {
             if let Err(panic) = task.join().await {

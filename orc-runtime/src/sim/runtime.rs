@@ -15,10 +15,10 @@ use super::script::Script;
 use super::state::State;
 use crate::pod_net::{Cidr, IpPool};
 use crate::runtime::{
-    ContainerConfig, ContainerId, ContainerResources, ContainerState, ContainerStatus, DuplexStream, Event, EventStream,
-    ExecOutput, ExecRequest, ExecSession, ImageError, ImageStatus, Images, LogChunks, LogOptions, Observe, Runtime,
-    RuntimeError, RuntimeStatus, SandboxConfig, SandboxId, SandboxState, SandboxStats, SandboxStatus, StreamSet, Streams,
-    VersionInfo,
+    ContainerConfig, ContainerId, ContainerResources, ContainerState, ContainerStatus, DuplexStream, Event,
+    EventStream, ExecOutput, ExecRequest, ExecSession, ImageError, ImageStatus, Images, LogChunks, LogOptions, Observe,
+    Runtime, RuntimeError, RuntimeStatus, SandboxConfig, SandboxId, SandboxState, SandboxStats, SandboxStatus,
+    StreamSet, Streams, VersionInfo,
 };
 
 /// Events that a slow reader may lag behind; agents read them at once.
@@ -64,8 +64,12 @@ impl SimRuntime {
     pub fn lose_sandbox(&self, pod_uid: &str) {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
-        let ids: Vec<SandboxId> =
-            state.sandboxes.values().filter(|sandbox| sandbox.pod_uid == pod_uid).map(|sandbox| sandbox.id.clone()).collect();
+        let ids: Vec<SandboxId> = state
+            .sandboxes
+            .values()
+            .filter(|sandbox| sandbox.pod_uid == pod_uid)
+            .map(|sandbox| sandbox.id.clone())
+            .collect();
         for id in ids {
             state.stop_sandbox(&id, now);
         }
@@ -161,7 +165,11 @@ impl Runtime for SimRuntime {
         Ok(())
     }
 
-    async fn create_container(&self, sandbox: &SandboxId, config: &ContainerConfig) -> Result<ContainerId, RuntimeError> {
+    async fn create_container(
+        &self,
+        sandbox: &SandboxId,
+        config: &ContainerConfig,
+    ) -> Result<ContainerId, RuntimeError> {
         let now = self.0.clock.now();
         let id = self.0.state.lock().add_container(sandbox, config, &self.0.config.script, now)?;
         Ok(id)

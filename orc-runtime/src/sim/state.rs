@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::script::Script;
 use crate::runtime::{
-    ContainerConfig, ContainerId, ContainerState, ContainerStatus, RuntimeError, SandboxConfig, SandboxId, SandboxState,
-    SandboxStatus, reason,
+    ContainerConfig, ContainerId, ContainerState, ContainerStatus, RuntimeError, SandboxConfig, SandboxId,
+    SandboxState, SandboxStatus, reason,
 };
 
 /// Code and signal of a container that was killed.
@@ -145,9 +145,10 @@ impl State {
 
     /// Lets time pass: the pods in which something happened.
     pub(super) fn settle(&mut self, now: Timestamp) -> Vec<String> {
-        let changed = self.containers.values_mut().filter_map(|container| {
-            container.settle(now).then(|| container.status.pod_uid.clone())
-        });
+        let changed = self
+            .containers
+            .values_mut()
+            .filter_map(|container| container.settle(now).then(|| container.status.pod_uid.clone()));
         changed.collect()
     }
 

@@ -121,7 +121,12 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
 }
 
 /// Runs a script to its end and returns how it ended and its log file.
-pub(crate) async fn outcome(node: &Node, runtime: &ProcessRuntime, pod: &str, config: &ContainerConfig) -> (ContainerStatus, String) {
+pub(crate) async fn outcome(
+    node: &Node,
+    runtime: &ProcessRuntime,
+    pod: &str,
+    config: &ContainerConfig,
+) -> (ContainerStatus, String) {
     let sandbox = runtime.run_sandbox(&node.sandbox(pod)).await.unwrap();
     let id = run(runtime, &sandbox.id, config).await;
     let status = ended(runtime, &id).await;

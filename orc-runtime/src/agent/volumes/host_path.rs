@@ -27,9 +27,14 @@ pub(super) fn check(volume: &HostPathVolumeSource) -> Result<(), String> {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed)
         }
         "DirectoryOrCreate" => must("a directory", FileType::is_dir),
-        "FileOrCreate" if found.is_none() => {
-            fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path).map(drop).map_err(failed)
-        }
+        "FileOrCreate" if found.is_none() => fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path)
+            .map(drop)
+            .map_err(failed),
         "FileOrCreate" => must("a file", FileType::is_file),
         other => Err(format!("hostPath type {other:?} is not known")),
     }

@@ -25,7 +25,10 @@ pub(super) use token::Tokens;
 pub(super) fn change_by_themselves(pod: &Pod) -> bool {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     volumes.into_iter().any(|volume| {
-        volume.config_map.is_some() || volume.secret.is_some() || volume.projected.is_some() || volume.downward_api.is_some()
+        volume.config_map.is_some()
+            || volume.secret.is_some()
+            || volume.projected.is_some()
+            || volume.downward_api.is_some()
     })
 }
 
@@ -34,7 +37,9 @@ pub(super) async fn set_up(context: &Context, pod: &Pod, status: &PodStatus) -> 
     let Some(dir) = context.pod_dir(uid_of(pod)) else { return Ok(()) };
     for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         let made = make(context, pod, status, volume, &dir).await;
-        made.map_err(|why| Failure::new("FailedMount", format!("MountVolume.SetUp failed for volume {:?} : {why}", volume.name)))?;
+        made.map_err(|why| {
+            Failure::new("FailedMount", format!("MountVolume.SetUp failed for volume {:?} : {why}", volume.name))
+        })?;
     }
     if let Some(logs) = context.log_dir(pod) {
         let made = tokio::fs::create_dir_all(&logs).await;
@@ -129,7 +134,8 @@ fn sub_path(base: &Path, sub: &str, make: bool) -> Result<PathBuf, String> {
     }
     let path = base.join(sub);
     if make && !path.exists() {
-        std::fs::create_dir_all(&path).map_err(|error| format!("failed to create subPath directory {sub:?}: {error}"))?;
+        std::fs::create_dir_all(&path)
+            .map_err(|error| format!("failed to create subPath directory {sub:?}: {error}"))?;
         payload::own(&path, 0o777, None)?;
     }
     let real = path.canonicalize().map_err(|error| format!("failed to prepare subPath {sub:?}: {error}"))?;

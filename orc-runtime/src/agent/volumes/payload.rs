@@ -66,7 +66,8 @@ pub(super) fn write(volume: &Path, files: &Files, fs_group: Option<i64>, now: Ti
 
 /// The links that users see: one for each first part of a path.
 fn link(volume: &Path, files: &Files) -> io::Result<()> {
-    let wanted: BTreeSet<&str> = files.keys().filter_map(|path| path.split('/').find(|part| !part.is_empty())).collect();
+    let wanted: BTreeSet<&str> =
+        files.keys().filter_map(|path| path.split('/').find(|part| !part.is_empty())).collect();
     for entry in fs::read_dir(volume)? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
@@ -92,8 +93,10 @@ fn is_current(volume: &Path, files: &Files) -> bool {
     let data = volume.join(DATA);
     let mut present = BTreeMap::new();
     data.is_dir() && collect(&data, "", &mut present).is_ok() && {
-        let wanted: BTreeMap<&str, &[u8]> = files.iter().map(|(path, file)| (path.as_str(), file.content.as_slice())).collect();
-        present.len() == wanted.len() && present.iter().all(|(path, content)| wanted.get(path.as_str()) == Some(&content.as_slice()))
+        let wanted: BTreeMap<&str, &[u8]> =
+            files.iter().map(|(path, file)| (path.as_str(), file.content.as_slice())).collect();
+        present.len() == wanted.len()
+            && present.iter().all(|(path, content)| wanted.get(path.as_str()) == Some(&content.as_slice()))
     }
 }
 
@@ -132,7 +135,10 @@ mod tests {
     use super::*;
 
     fn files(pairs: &[(&str, &str)]) -> Files {
-        pairs.iter().map(|(path, text)| ((*path).to_owned(), File { content: text.as_bytes().to_vec(), mode: 0o644 })).collect()
+        pairs
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), File { content: text.as_bytes().to_vec(), mode: 0o644 }))
+            .collect()
     }
 
     fn at(second: i64) -> Timestamp {
