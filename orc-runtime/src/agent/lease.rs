@@ -38,23 +38,28 @@ pub(super) async fn run(context: Arc<Context>) {
     let name = context.config.node_name.clone();
     let mut told = context.runtime.runtime_status().await;
     for beat in 0_u32.. {
-        if let Err(error) = renew(&context.env, &name).await {
-            tracing::warn!(node = %name, %error, "the node's lease could not be renewed");
+        match renew(&context.env, &name).await {
+            // No lease and no Node to own it: somebody deleted both.
+            Err(error) if error.is_not_found() => again(&context).await,
+            Err(error) => tracing::warn!(node = %name, %error, "the node's lease could not be renewed"),
+            Ok(()) => {}
         }
         let runtime = context.runtime.runtime_status().await;
         if runtime != told || beat % STATUS_BEATS == STATUS_BEATS - 1 {
             match node::write_status(&context).await {
                 Ok(()) => told = runtime,
-                // Somebody deleted the Node: it is made again, as the kubelet does.
-                Err(error) if error.is_not_found() => {
-                    if let Err(error) = node::register(&context).await {
-                        tracing::warn!(node = %name, %error, "the node could not be registered again");
-                    }
-                }
+                Err(error) if error.is_not_found() => again(&context).await,
                 Err(error) => tracing::warn!(node = %name, %error, "the node's status could not be written"),
             }
         }
         context.env.clock.sleep(EVERY).await;
+    }
+}
+
+/// Somebody deleted the Node: it is made again, as the kubelet does.
+async fn again(context: &Context) {
+    if let Err(error) = node::register(context).await {
+        tracing::warn!(node = %context.config.node_name, %error, "the node could not be registered again");
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Action, Failure, Input, MachineConfig, Observation, PodEvent, ProbeK
 use crate::runtime::{ContainerId, SandboxState, SandboxStatus};
 
 /// The first wait after an action of the pod as a whole failed; it doubles up to the longest.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// The longest such wait: as the kubelet's for volumes.
 const RETRY_LONGEST: Duration = Duration::from_secs(122);
 /// How long a container whose configuration does not resolve waits: about the kubelet's pass.
@@ -231,7 +231,7 @@ impl Machine {
             _ => {}
         }
         let count = self.failed.get(&action).map_or(0, |(count, _)| *count);
-        let wait = RETRY_FIRST.saturating_mul(1 << count.min(7)).min(RETRY_LONGEST);
+        let wait = RETRY_FIRST.saturating_mul(1 << count.min(8)).min(RETRY_LONGEST);
         self.failed.insert(action, (count + 1, later(now, wait)));
     }
 

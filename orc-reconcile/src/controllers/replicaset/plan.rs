@@ -55,7 +55,7 @@ pub(crate) fn plan(state: State<'_>, now: Timestamp) -> Plan<Write, ReplicaSetSt
         .owned
         .into_iter()
         .partition(|pod| meta::is_terminating(&pod.metadata) || state.leaving.contains(meta::uid(&pod.metadata)));
-    let status = status(state.set, &active, ending.len(), state.failure, now);
+    let before = active.clone();
     let wake = next_available(&active, spec.min_ready_seconds.unwrap_or_default(), now);
     let wanted = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or_default();
     let writes = match active.len() {
@@ -67,6 +67,9 @@ pub(crate) fn plan(state: State<'_>, now: Timestamp) -> Plan<Write, ReplicaSetSt
         }
         _ => Vec::new(),
     };
+    // A failure stands as long as something is left to do.
+    let failure = state.failure.filter(|_| !writes.is_empty());
+    let status = status(state.set, &before, ending.len(), failure, now);
     let changed = state.set.status.as_ref() != Some(&status);
     Plan { writes, status: changed.then_some(status), wake }
 }

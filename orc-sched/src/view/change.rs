@@ -1,0 +1,78 @@
+//! Changes of the view, kept for a while so that candidate sets catch up instead of starting over.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
+
+/// The fewest changes that are kept. Behind by more, evaluating every node again costs no more than following.
+const LEAST_KEPT: usize = 1024;
+
+/// One change of the view.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The slot where it happened.
+    pub slot: usize,
+    /// What happened.
+    pub kind: ChangeKind,
+}
+
+/// What happened in a slot.
+#[derive(Clone, Debug)]
+pub enum ChangeKind {
+    /// The node came, went or is described differently.
+    Node {
+        /// The node before.
+        before: Option<Arc<NodeInfo>>,
+        /// The node after.
+        after: Option<Arc<NodeInfo>>,
+    },
+    /// A pod came to the node or left it.
+    Pod {
+        /// The pod.
+        pod: Arc<PodInfo>,
+        /// The node as it was then.
+        node: Arc<NodeInfo>,
+        /// Whether it came.
+        added: bool,
+    },
+}
+
+impl Change {
+    pub(super) fn pod(slot: usize, pod: &Arc<PodInfo>, node: &Arc<NodeInfo>, added: bool) -> Self {
+        Self { slot, kind: ChangeKind::Pod { pod: pod.clone(), node: node.clone(), added } }
+    }
+}
+
+/// The last changes, numbered. Bounded by the number of slots; the oldest fall out.
+#[derive(Debug, Default)]
+pub(super) struct ChangeLog {
+    kept: VecDeque<Change>,
+    first: u64,
+    bound: usize,
+}
+
+impl ChangeLog {
+    /// Keeps enough for so many slots.
+    pub(super) fn allow(&mut self, slots: usize) {
+        self.bound = self.bound.max(slots).max(LEAST_KEPT);
+    }
+
+    pub(super) fn push(&mut self, change: Change) {
+        self.kept.push_back(change);
+        while self.kept.len() > self.bound.max(LEAST_KEPT) {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+
+    pub(super) fn since(&self, seen: u64) -> Option<impl Iterator<Item = &Change>> {
+        let skip = usize::try_from(seen.checked_sub(self.first)?).ok()?;
+        Some(self.kept.range(skip.min(self.kept.len())..))
+    }
+}
