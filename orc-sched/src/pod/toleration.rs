@@ -113,3 +113,13 @@ impl Toleration {
         Some((taint.value.parse().ok()?, self.value.parse().ok()?))
     }
 }
+
+impl Toleration {
+    /// Writes everything it says into a signature.
+    pub(crate) fn write(&self, out: &mut crate::plugin::Fragment) {
+        out.text(&self.key);
+        out.text(&self.value);
+        let effect = self.effect.map_or(0, |effect| effect as i64 + 1);
+        out.number(self.operator as i64 + 16 * effect + 256 * i64::from(self.known));
+    }
+}

@@ -65,7 +65,10 @@ impl View {
     /// # Panics
     /// When a mark taken later is still open, which is a programmer's error.
     pub(crate) fn undo(&mut self, mark: Mark) {
-        let steps = self.close(mark, true);
+        self.check(&mark);
+        let steps = self.journal.steps.split_off(mark.at);
+        // The way back is not journaled: an outer mark must see neither the steps nor their inverses.
+        self.journal.depth = 0;
         for step in steps.into_iter().rev() {
             match step {
                 Step::Pushed => self.pop_slot(),
@@ -74,7 +77,7 @@ impl View {
                 Step::Nominated(uid, before) => drop(self.swap_nominated(uid, before)),
             }
         }
-        self.journal.depth = self.journal.depth.saturating_sub(1);
+        self.journal.depth = mark.depth - 1;
     }
 
     /// Closes a mark and keeps what was done since.
@@ -82,15 +85,14 @@ impl View {
     /// # Panics
     /// As [`View::undo`].
     pub(crate) fn keep(&mut self, mark: Mark) {
-        drop(self.close(mark, false));
-        self.journal.depth -= 1;
+        self.check(&mark);
+        self.journal.depth = mark.depth - 1;
         if self.journal.depth == 0 {
             self.journal.steps.clear();
         }
     }
 
-    fn close(&mut self, mark: Mark, take: bool) -> Vec<Step> {
+    fn check(&self, mark: &Mark) {
         assert_eq!(mark.depth, self.journal.depth, "marks are closed in the reverse order of being taken");
-        if take { self.journal.steps.split_off(mark.at) } else { Vec::new() }
     }
 }

@@ -1,0 +1,3 @@
+//! The live scheduler.
+pub struct Scheduler;
+pub struct SchedulerConfig;

@@ -1,0 +1,169 @@
+//! The engine: events in, decisions out.
+//!
+//! Synchronous and deterministic: the same events and seeds give the same decisions, in a simulator and in a cluster. The
+//! engine never writes anywhere; what it decides becomes true for it when it is assumed, and for everyone when an event says
+//! so. Preemption, gangs and nominations ask "what if" between [`Engine::mark`] and [`Engine::undo`].
+
+mod decide;
+mod ranks;
+mod sheet;
+mod sheets;
+
+use std::sync::Arc;
+
+use orc_core::Name;
+
+pub use self::decide::{Decision, Placement};
+use self::sheets::Sheets;
+use crate::node::NodeInfo;
+use crate::plugin::Hint;
+use crate::pod::PodInfo;
+use crate::profile::Profile;
+use crate::view::{Mark, Nominated, Placed, View};
+
+/// Something that happened in the cluster.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A node came or changed.
+    Node(Arc<NodeInfo>),
+    /// A node is gone.
+    NodeGone(Name),
+    /// A pod with a node came or changed. A pod that has ended counts as gone.
+    Pod(Arc<PodInfo>),
+    /// A pod is gone, by its uid.
+    PodGone(Name),
+}
+
+/// A decision that was taken for true until an event confirms it or it is forgotten.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reservation {
+    /// The pod's uid.
+    pub uid: Name,
+    /// The node.
+    pub node: Name,
+}
+
+/// The cluster, the profiles, and what plugins said of pods that are alike.
+pub struct Engine {
+    view: View,
+    profiles: Vec<Profile>,
+    sheets: Vec<Sheets>,
+}
+
+impl Engine {
+    /// An empty cluster.
+    pub fn new(profiles: Vec<Profile>) -> Self {
+        let sheets = profiles.iter().map(|_| Sheets::default()).collect();
+        Self { view: View::new(), profiles, sheets }
+    }
+
+    /// The cluster as the engine sees it.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The profiles.
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
+    }
+
+    /// The place of the profile with a name.
+    pub fn profile(&self, name: &str) -> Option<usize> {
+        self.profiles.iter().position(|profile| profile.name == *name)
+    }
+
+    /// Takes an event in. Returns what it may have changed for pods that fit nowhere.
+    pub fn apply(&mut self, event: &Event) -> Vec<Hint> {
+        match event {
+            Event::Node(node) => {
+                let before = self.view.slot(&node.name).and_then(|slot| self.view.node(slot).cloned());
+                if self.view.put_node(node.clone()) { node_hints(before.as_deref(), node) } else { Vec::new() }
+            }
+            Event::NodeGone(name) => {
+                self.view.take_node(name);
+                Vec::new()
+            }
+            Event::Pod(pod) => match &pod.node {
+                Some(node) if !pod.ended => self.place(pod, node),
+                _ => self.gone(&pod.uid),
+            },
+            Event::PodGone(uid) => self.gone(uid),
+        }
+    }
+
+    fn place(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Vec<Hint> {
+        self.clear(&pod.uid);
+        let before = self.view.put_pod(Placed { pod: pod.clone(), node: node.clone(), assumed: false });
+        match before {
+            Some(before) if before.node == *node && before.pod.same_footprint(pod) => Vec::new(),
+            Some(_) => vec![Hint::PodLeft, Hint::PodCame],
+            None => vec![Hint::PodCame],
+        }
+    }
+
+    fn gone(&mut self, uid: &Name) -> Vec<Hint> {
+        self.clear(uid);
+        if self.view.take_pod(uid).is_some() { vec![Hint::PodLeft] } else { Vec::new() }
+    }
+
+    /// Takes a decision for true: the pod counts on the node from now on.
+    pub fn assume(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Reservation {
+        self.view.put_pod(Placed { pod: pod.clone(), node: node.clone(), assumed: true });
+        Reservation { uid: pod.uid.clone(), node: node.clone() }
+    }
+
+    /// Takes an assumption back, unless an event has confirmed it meanwhile. Says whether it did.
+    pub fn forget(&mut self, reservation: &Reservation) -> bool {
+        let held = self.view.placed(&reservation.uid).is_some_and(|placed| placed.assumed && placed.node == reservation.node);
+        held && self.view.take_pod(&reservation.uid).is_some()
+    }
+
+    /// Whether the pod counts on a node, assumed or confirmed.
+    pub fn is_placed(&self, uid: &str) -> bool {
+        self.view.placed(uid).is_some()
+    }
+
+    /// Keeps room on a node for a pod that waits for others to leave: pods of lower priority do not get it.
+    pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: &Name) {
+        let nominated = Nominated { pod: pod.clone(), node: node.clone() };
+        self.view.swap_nominated(pod.uid.clone(), Some(nominated));
+    }
+
+    /// Ends a nomination.
+    pub fn clear(&mut self, uid: &Name) {
+        self.view.swap_nominated(uid.clone(), None);
+    }
+
+    /// Remembers the present state. Everything until [`Engine::undo`] is "what if".
+    pub fn mark(&mut self) -> Mark {
+        self.view.mark()
+    }
+
+    /// Goes back to the state of a mark.
+    ///
+    /// # Panics
+    /// When a mark that was taken later is still open.
+    pub fn undo(&mut self, mark: Mark) {
+        self.view.undo(mark);
+    }
+
+    /// Closes a mark and keeps what was done since.
+    ///
+    /// # Panics
+    /// As [`Engine::undo`].
+    pub fn keep(&mut self, mark: Mark) {
+        self.view.keep(mark);
+    }
+}
+
+/// What a new state of a node may change for pods that fit nowhere.
+fn node_hints(before: Option<&NodeInfo>, after: &NodeInfo) -> Vec<Hint> {
+    let Some(before) = before else { return vec![Hint::NodeAdded] };
+    let changes = [
+        (before.labels != after.labels, Hint::NodeLabels),
+        (before.taints != after.taints, Hint::NodeTaints),
+        (before.unschedulable && !after.unschedulable, Hint::NodeSchedulable),
+        (before.allocatable != after.allocatable, Hint::NodeAllocatable),
+    ];
+    changes.into_iter().filter_map(|(changed, hint)| changed.then_some(hint)).collect()
+}

@@ -1,0 +1,46 @@
+//! Pods that name their node.
+
+use orc_core::Name;
+
+use crate::plugin::{Fragment, Hint, Plugin, Prepared, Touched, state};
+use crate::pod::PodInfo;
+use crate::reasons::Reasons;
+use crate::set::NodeSet;
+use crate::view::{Change, View};
+
+/// Refuses every node but the one in `spec.nodeName`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeName;
+
+impl Plugin for NodeName {
+    fn name(&self) -> &'static str {
+        "NodeName"
+    }
+
+    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
+        out.text(pod.node.as_deref().unwrap_or_default());
+    }
+
+    fn prepare(&self, _: &View, pod: &PodInfo) -> Prepared {
+        Box::new(pod.node.clone())
+    }
+
+    fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
+        let Some(name) = state::<Option<Name>>(prepared) else { return };
+        let wanted = view.slot(name);
+        nodes.retain(|slot| {
+            if wanted != Some(slot) {
+                why.refuse(slot, self.name(), "node(s) didn't match the requested node name", false);
+            }
+            wanted == Some(slot)
+        });
+    }
+
+    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+        Touched::None
+    }
+
+    fn helped_by(&self, hint: Hint) -> bool {
+        hint == Hint::NodeAdded
+    }
+}
