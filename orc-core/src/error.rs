@@ -314,7 +314,14 @@ impl ApiError {
         use Reason::*;
         matches!(
             self.0.reason,
-            Conflict | TooManyRequests | InternalError | ServerTimeout | ServiceUnavailable | Timeout | Expired | Unknown
+            Conflict
+                | TooManyRequests
+                | InternalError
+                | ServerTimeout
+                | ServiceUnavailable
+                | Timeout
+                | Expired
+                | Unknown
         )
     }
 

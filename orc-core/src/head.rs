@@ -298,7 +298,8 @@ mod tests {
 
     #[test]
     fn one_pass_reads_metadata_and_selectable_fields() {
-        let head = Head::of(&pod(), &["spec.nodeName", "status.phase", "spec.hostNetwork", "spec.schedulerName"]).unwrap();
+        let head =
+            Head::of(&pod(), &["spec.nodeName", "status.phase", "spec.hostNetwork", "spec.schedulerName"]).unwrap();
         assert_eq!(head.uid, "u-1");
         assert_eq!(head.controller().unwrap().name, "r");
         assert_eq!(head.field("spec.nodeName"), "n1");

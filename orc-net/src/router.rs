@@ -34,7 +34,10 @@ struct Router {
 pub fn router(env: &Env, plane: Arc<dyn DataPlane>) -> Controller<ObjectKey> {
     let services = env.caches.typed::<Service>();
     let cache = env.caches.cache(Interest::of::<EndpointSlice>());
-    cache.add_index(BY_SERVICE, Arc::new(|stored: &Stored| service_of(stored).map(|key| index_value(&key)).into_iter().collect()));
+    cache.add_index(
+        BY_SERVICE,
+        Arc::new(|stored: &Stored| service_of(stored).map(|key| index_value(&key)).into_iter().collect()),
+    );
     let slices = cache.start().typed::<EndpointSlice>();
     let sources = (services.cache().clone(), slices.cache().clone());
     let router = Router { services, slices, plane, table: Mutex::default() };
@@ -46,7 +49,11 @@ pub fn router(env: &Env, plane: Arc<dyn DataPlane>) -> Controller<ObjectKey> {
 
 fn service_of(stored: &Stored) -> Option<ObjectKey> {
     let name = stored.head.labels.get(SERVICE_LABEL)?;
-    Some(ObjectKey { resource: ResourceId::of::<Service>(), namespace: stored.key.namespace.clone(), name: name.as_str().into() })
+    Some(ObjectKey {
+        resource: ResourceId::of::<Service>(),
+        namespace: stored.key.namespace.clone(),
+        name: name.as_str().into(),
+    })
 }
 
 fn index_value(key: &ObjectKey) -> String {

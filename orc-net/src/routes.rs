@@ -63,7 +63,11 @@ impl ServiceRoutes {
     }
 }
 
-fn route<'a>(port: &ServicePort, addresses: &[IpAddr], slices: impl IntoIterator<Item = &'a EndpointSlice>) -> Option<PortRoute> {
+fn route<'a>(
+    port: &ServicePort,
+    addresses: &[IpAddr],
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+) -> Option<PortRoute> {
     let number = u16::try_from(port.port).ok()?;
     let protocol = Protocol::parse(port.protocol.as_deref())?;
     let name = port.name.clone().unwrap_or_default();
@@ -71,7 +75,11 @@ fn route<'a>(port: &ServicePort, addresses: &[IpAddr], slices: impl IntoIterator
     for slice in slices {
         let Some(target) = target(slice.ports.as_deref().unwrap_or_default(), &name, protocol) else { continue };
         for endpoint in slice.endpoints.iter().flatten() {
-            let at = endpoint.addresses.iter().filter_map(|ip| ip.parse().ok()).map(|ip: IpAddr| SocketAddr::new(ip, target));
+            let at = endpoint
+                .addresses
+                .iter()
+                .filter_map(|ip| ip.parse().ok())
+                .map(|ip: IpAddr| SocketAddr::new(ip, target));
             match state(endpoint) {
                 State::Ready => ready.extend(at),
                 State::Draining => draining.extend(at),
@@ -105,7 +113,8 @@ enum State {
 /// KEP-1669: endpoints that terminate but still serve take traffic while nothing else is ready.
 fn state(endpoint: &Endpoint) -> State {
     let conditions = endpoint.conditions.as_ref();
-    let flag = |pick: fn(&k8s_openapi::api::discovery::v1::EndpointConditions) -> Option<bool>| conditions.and_then(pick);
+    let flag =
+        |pick: fn(&k8s_openapi::api::discovery::v1::EndpointConditions) -> Option<bool>| conditions.and_then(pick);
     if flag(|c| c.ready).unwrap_or(true) {
         State::Ready
     } else if flag(|c| c.serving).unwrap_or(false) && flag(|c| c.terminating).unwrap_or(false) {
@@ -123,7 +132,8 @@ mod tests {
 
     fn service() -> Service {
         let port = ServicePort { port: 80, node_port: Some(30080), ..Default::default() };
-        let spec = ServiceSpec { cluster_ips: Some(vec!["10.96.0.7".into()]), ports: Some(vec![port]), ..Default::default() };
+        let spec =
+            ServiceSpec { cluster_ips: Some(vec!["10.96.0.7".into()]), ports: Some(vec![port]), ..Default::default() };
         Service { spec: Some(spec), ..Default::default() }
     }
 
@@ -135,13 +145,20 @@ mod tests {
 
     fn slice(endpoints: Vec<Endpoint>) -> EndpointSlice {
         let port = EndpointPort { port: Some(8080), ..Default::default() };
-        EndpointSlice { endpoints: Some(endpoints), ports: Some(vec![port]), address_type: "IPv4".into(), ..Default::default() }
+        EndpointSlice {
+            endpoints: Some(endpoints),
+            ports: Some(vec![port]),
+            address_type: "IPv4".into(),
+            ..Default::default()
+        }
     }
 
     #[test]
     fn only_ready_endpoints_are_routed_to() {
-        let slices = [slice(vec![endpoint("10.1.0.2", true, true, false), endpoint("10.1.0.1", true, true, false)]),
-            slice(vec![endpoint("10.1.0.3", false, false, false), endpoint("10.1.0.4", false, true, true)])];
+        let slices = [
+            slice(vec![endpoint("10.1.0.2", true, true, false), endpoint("10.1.0.1", true, true, false)]),
+            slice(vec![endpoint("10.1.0.3", false, false, false), endpoint("10.1.0.4", false, true, true)]),
+        ];
         let routes = ServiceRoutes::of(&service(), &slices);
         let port = &routes.ports[0];
         assert_eq!(port.endpoints, ["10.1.0.1:8080".parse().unwrap(), "10.1.0.2:8080".parse().unwrap()]);

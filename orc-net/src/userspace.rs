@@ -88,7 +88,8 @@ impl Userspace {
     }
 
     fn fronts(&self, port: &PortRoute) -> Vec<Front> {
-        let cluster = port.cluster.iter().filter(|_| self.config.cluster_addresses).map(|address| Front::Cluster(*address));
+        let cluster =
+            port.cluster.iter().filter(|_| self.config.cluster_addresses).map(|address| Front::Cluster(*address));
         cluster.chain(port.node_port.map(Front::Node)).collect()
     }
 
@@ -209,7 +210,8 @@ pub async fn claim_network(base: Ipv4Addr, bits: u8) -> Result<(), RouteError> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(|e| refuse(&e))?;
     let _connection = Spawner::new().spawn(connection);
     let mut links = handle.link().get().match_name("lo".to_owned()).execute();
-    let lo = links.try_next().await.map_err(|e| refuse(&e))?.ok_or_else(|| refuse(&"there is no loopback interface"))?;
+    let lo =
+        links.try_next().await.map_err(|e| refuse(&e))?.ok_or_else(|| refuse(&"there is no loopback interface"))?;
     let route = rtnetlink::RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(base, bits)
         .output_interface(lo.header.index)

@@ -125,9 +125,8 @@ impl<K: Key> Queue<K> {
             return self.add(key, now);
         }
         // A failing key waits out its backoff even when events arrive: else a hot object would defeat it.
-        match wait.or(again.then_some(Duration::ZERO)) {
-            Some(wait) => self.add_at(key, now.checked_add(wait).unwrap_or(Timestamp::MAX), now),
-            None => {}
+        if let Some(wait) = wait.or(again.then_some(Duration::ZERO)) {
+            self.add_at(key, now.checked_add(wait).unwrap_or(Timestamp::MAX), now);
         }
     }
 

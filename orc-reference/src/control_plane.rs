@@ -36,8 +36,8 @@ pub struct ControlPlane {
     pub service: ApiService,
     /// The TLS side of the API, for further listeners.
     pub acceptor: tokio_rustls::TlsAcceptor,
-    /// Certificates.
-    pub pki: Arc<Pki>,
+    /// PEM of the CA that signed the server's certificate.
+    pub ca: String,
     /// Time, ids, tasks.
     pub system: System,
     /// Where the API answers.
@@ -93,7 +93,7 @@ pub async fn start(
     let backend = DurableBackend::open(DurableConfig::new(data.store()))?;
     let store = Store::open(Arc::new(backend), Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
-    let pki = Arc::new(Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip(), inside), &system.clock)?);
+    let pki = Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip(), inside), &system.clock)?;
     let signer = Arc::new(Signer::new(&pki.service_account_key)?);
     let options = RegistryOptions { service_cidr: SERVICE_CIDR, node_ports: NODE_PORTS, signer: signer.clone() };
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
@@ -110,7 +110,7 @@ pub async fn start(
     let url = format!("https://{}", reachable(address));
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| data.kubeconfig());
     kubeconfig::write(&kubeconfig, &url, &pki)?;
-    Ok(ControlPlane { registry, service, acceptor, pki, system, url, kubeconfig, data })
+    Ok(ControlPlane { registry, service, acceptor, ca: pki.ca.certificate, system, url, kubeconfig, data })
 }
 
 fn static_tokens(args: &ClusterArgs) -> anyhow::Result<Option<StaticTokens>> {

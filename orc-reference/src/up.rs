@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use orc_api::Identity;
 use orc_reconcile::CancellationToken;
 use orc_runtime::rootless::{self, Enter, Entered};
 use tokio::net::TcpListener;
@@ -12,6 +13,7 @@ use crate::args::UpArgs;
 use crate::control_plane::{self, ControlPlane};
 use crate::data_dir::DataDir;
 use crate::nodes::{LocalNodes, NodeNet, PodRanges};
+use crate::client::{apply, manifest};
 use crate::{loops, nodes, progress};
 
 /// Runs a cluster until a signal.
@@ -52,12 +54,22 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
         nodes::wait_ready(&plane, &stop).await?;
     }
     progress::ready(&plane);
+    apply_files(&args, &plane).await?;
     progress::next(&plane);
     control_plane::stopped().await?;
     stop.cancel();
     let all = futures::future::join_all(tasks.into_iter().map(orc_core::env::Task::join));
     let _ = tokio::time::timeout(std::time::Duration::from_secs(8), all).await;
     plane.registry.store().close();
+    Ok(())
+}
+
+/// Makes the objects of `--apply`, in the order given.
+async fn apply_files(args: &UpArgs, plane: &ControlPlane) -> anyhow::Result<()> {
+    let admin = plane.registry.client(Identity::admin(), "orc");
+    for file in &args.apply {
+        apply::in_process(&admin, &manifest::read(file)?).await.with_context(|| format!("--apply {}", file.display()))?;
+    }
     Ok(())
 }
 

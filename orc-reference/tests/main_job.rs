@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use support::{As, Cluster, free_node_port, get, is_root, wait_for};
 
+const NGINX: &str = include_str!("manifests/nginx.yaml");
 const WEB: &str = include_str!("manifests/web.yaml");
 
 fn service(node_port: u16) -> String {
@@ -60,9 +61,27 @@ fn main_job(user: As) {
         });
     }
 
+    nginx_serves(&cluster);
     rolls_without_a_failed_request(&cluster, &at_node);
     heals(&cluster, &at_node);
     unknown_image(&cluster);
+}
+
+/// Debian's nginx, two of them on the port that the other server has as well.
+fn nginx_serves(cluster: &Cluster) {
+    if !std::path::Path::new("/usr/sbin/nginx").exists() {
+        panic!("/usr/sbin/nginx is missing: tools/test setup installs it");
+    }
+    let port = free_node_port();
+    cluster.ok_with(&["apply", "-f", "-"], &NGINX.replace("NODE_PORT", &port.to_string()));
+    cluster.ok(&["rollout", "status", "deployment/nginx", "--timeout=90s"]);
+    let mut names = BTreeSet::new();
+    wait_for("both answer", || {
+        names.extend(get(&format!("127.0.0.1:{port}")).ok());
+        (names.len() == 2).then_some(())
+    });
+    assert_eq!(names.len(), 2, "{names:?}");
+    cluster.ok(&["delete", "deployment/nginx", "service/nginx", "configmap/nginx"]);
 }
 
 fn rolls_without_a_failed_request(cluster: &Cluster, at_node: &str) {

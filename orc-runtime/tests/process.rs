@@ -29,7 +29,8 @@ fn a_container_leaves_its_exit_and_its_log() {
 fn pods_have_their_own_network_names_and_processes() {
     on_a_node(|node| async move {
         let runtime = node.runtime().await;
-        let script = "hostname; echo $HOSTNAME; echo $$; cat /proc/self/net/dev | grep -c eth0; ls /proc | grep -c '^[0-9]'";
+        let script =
+            "hostname; echo $HOSTNAME; echo $$; cat /proc/self/net/dev | grep -c eth0; ls /proc | grep -c '^[0-9]'";
         let (status, log) = outcome(&node, &runtime, "p", &shell("c", script)).await;
         assert_eq!(status.exit_code, Some(0), "{log}");
         let lines = texts(&log);
@@ -77,7 +78,8 @@ fn two_pods_listen_on_one_port_and_are_reached_from_host_and_pod() {
             let text = eventually("the server answers", || get((*ip, 8080))).await;
             assert_eq!(text, name);
         }
-        let ask = format!("python3 -c 'import urllib.request as u; print(u.urlopen(\"http://{}:8080\").read())'", ips[0]);
+        let ask =
+            format!("python3 -c 'import urllib.request as u; print(u.urlopen(\"http://{}:8080\").read())'", ips[0]);
         let (_, log) = outcome(&node, &runtime, "c", &shell("client", &ask)).await;
         assert_eq!(texts(&log), ["b'a'"]);
         // In the background, holding the pipe: the answer does not wait for it.
@@ -100,8 +102,12 @@ fn a_host_port_leads_into_the_pod_and_is_exclusive() {
     on_a_node(|node| async move {
         let runtime = node.runtime().await;
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mapping =
-            PortMapping { host_port: free.port(), container_port: 8080, protocol: Protocol::Tcp, host_ip: "127.0.0.1".into() };
+        let mapping = PortMapping {
+            host_port: free.port(),
+            container_port: 8080,
+            protocol: Protocol::Tcp,
+            host_ip: "127.0.0.1".into(),
+        };
         let with_port = |name| SandboxConfig { port_mappings: vec![mapping.clone()], ..node.sandbox(name) };
         let sandbox = runtime.run_sandbox(&with_port("a")).await.unwrap();
         run(&runtime, &sandbox.id, &web(&node, "a")).await;
@@ -208,8 +214,10 @@ fn the_hosts_files_stay_as_they_are() {
     on_a_node(|node| async move {
         let runtime = node.runtime().await;
         let marker = format!("/etc/orc-test-{}", std::process::id());
-        let script = format!("echo x > {marker} && echo y >> /etc/passwd && rm /etc/group && cat {marker} && ls {}",
-            node.dir.path().display());
+        let script = format!(
+            "echo x > {marker} && echo y >> /etc/passwd && rm /etc/group && cat {marker} && ls {}",
+            node.dir.path().display()
+        );
         let before = std::fs::read("/etc/passwd").unwrap();
         let (status, log) = outcome(&node, &runtime, "p", &shell("c", &script)).await;
         // The runtime's own directory is hidden.
@@ -243,7 +251,10 @@ fn mounts_appear_where_asked() {
             ],
             working_dir: "/made/for/me".into(),
             readonly_root: true,
-            ..shell("c", "cat /etc/hosts; echo no > /etc/hosts; echo out > /var/run/secrets/deep/new/f; touch /etc/x; pwd")
+            ..shell(
+                "c",
+                "cat /etc/hosts; echo no > /etc/hosts; echo out > /var/run/secrets/deep/new/f; touch /etc/x; pwd",
+            )
         };
         let (_, log) = outcome(&node, &runtime, "p", &config).await;
         let out: Vec<&str> =
@@ -288,7 +299,8 @@ fn programs_run_inside_a_running_container() {
     on_a_node(|node| async move {
         let runtime = node.runtime().await;
         let sandbox = runtime.run_sandbox(&node.sandbox("p")).await.unwrap().id;
-        let config = ContainerConfig { env: vec![("WHO".into(), "me".into())], ..shell("c", "echo in > /run/f; sleep 1000") };
+        let config =
+            ContainerConfig { env: vec![("WHO".into(), "me".into())], ..shell("c", "echo in > /run/f; sleep 1000") };
         let id = run(&runtime, &sandbox, &config).await;
         let sh = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
         eventually("the file is there", || async {
@@ -297,7 +309,10 @@ fn programs_run_inside_a_running_container() {
         })
         .await;
         let out = runtime.exec_sync(&id, &sh("echo $WHO; hostname; echo e >&2; exit 4"), Duration::ZERO).await.unwrap();
-        assert_eq!((out.stdout.as_slice(), out.stderr.as_slice(), out.exit_code), (&b"me\nhost-p\n"[..], &b"e\n"[..], 4));
+        assert_eq!(
+            (out.stdout.as_slice(), out.stderr.as_slice(), out.exit_code),
+            (&b"me\nhost-p\n"[..], &b"e\n"[..], 4)
+        );
         let error = runtime.exec_sync(&id, &["nope".to_owned()], Duration::ZERO).await.unwrap_err();
         assert!(error.to_string().contains("executable file not found"), "{error}");
 
@@ -420,7 +435,8 @@ fn a_lost_shim_is_told() {
         let runtime = node.runtime().await;
         let sandbox = runtime.run_sandbox(&node.sandbox("p")).await.unwrap().id;
         let id = run(&runtime, &sandbox, &shell("c", "sleep 1000")).await;
-        let record = std::fs::read_to_string(node.dir.path().join(format!("runtime/pods/{sandbox}/shim.json"))).unwrap();
+        let record =
+            std::fs::read_to_string(node.dir.path().join(format!("runtime/pods/{sandbox}/shim.json"))).unwrap();
         let shim: serde_json::Value = serde_json::from_str(&record).unwrap();
         let pid = runtime.container_status(&id).await.unwrap().pid.unwrap();
         std::process::Command::new("kill").args(["-9", &shim["pid"].to_string()]).status().unwrap();

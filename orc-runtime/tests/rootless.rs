@@ -57,14 +57,20 @@ async fn inside(entered: Entered, data_dir: &Path, command: &str) -> i32 {
     let hosts = data_dir.join("hosts");
     std::fs::write(&hosts, "127.0.0.1 localhost p\n").unwrap();
     let mount = Mount { host_path: hosts, container_path: "/etc/hosts".into(), readonly: true, ..Default::default() };
-    let config = ContainerConfig { mounts: vec![mount], env: vec![("PATH".into(), "/usr/bin:/bin".into())], ..shell("c", script) };
+    let config = ContainerConfig {
+        mounts: vec![mount],
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        ..shell("c", script)
+    };
     let id = runtime.create_container(&sandbox.id, &config).await.unwrap();
     runtime.start_container(&id).await.unwrap();
     let status = runtime.container_status(&id).await.unwrap();
     let state = (sandbox.state, status.state, status.pid);
     println!("known {known} state {state:?}");
-    eventually("the pod answers inside", || async { tokio::net::TcpStream::connect((sandbox.ips[0], 8080)).await.ok() })
-        .await;
+    eventually("the pod answers inside", || async {
+        tokio::net::TcpStream::connect((sandbox.ips[0], 8080)).await.ok()
+    })
+    .await;
     let script = ["sh", "-c", "hostname; ls /root-file"].map(str::to_owned);
     let out = runtime.exec_sync(&id, &script, Duration::ZERO).await.unwrap();
     println!("exec {:?}", String::from_utf8_lossy(&out.stdout));

@@ -65,7 +65,8 @@ impl World {
     /// The cache shows exactly what the store has.
     fn agrees(&self, cache: &Cache) -> bool {
         let cached = cache.snapshot();
-        cached.len() == self.store.count(&pods()) && cached.iter().all(|one| self.store.peek(&one.key).as_ref() == Some(one))
+        cached.len() == self.store.count(&pods())
+            && cached.iter().all(|one| self.store.peek(&one.key).as_ref() == Some(one))
     }
 
     async fn wait_until_it_agrees(&self, cache: &Cache) {

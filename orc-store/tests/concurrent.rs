@@ -27,7 +27,8 @@ async fn write(client: &LocalClient, key: ObjectKey, intent: Intent) {
 
 fn thing(key: &ObjectKey) -> Doc {
     let metadata = json!({"name": key.name.as_str(), "namespace": "d"});
-    Doc::from_value(json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": metadata, "spec": {"n": 0}})).unwrap()
+    Doc::from_value(json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": metadata, "spec": {"n": 0}}))
+        .unwrap()
 }
 
 /// Counts up a shared object, and makes and deletes objects of its own.
@@ -66,7 +67,9 @@ async fn reader(client: LocalClient, end: Revision, from_list: bool) -> BTreeMap
         assert!(initial || at > last, "events are ordered and told once: {at} after {last}");
         match event {
             WatchEvent::Added(now) => assert!(state.insert(now.key.clone(), at).is_none(), "{now:?} was there"),
-            WatchEvent::Modified { now, .. } => assert!(state.insert(now.key.clone(), at).is_some(), "{now:?} was not there"),
+            WatchEvent::Modified { now, .. } => {
+                assert!(state.insert(now.key.clone(), at).is_some(), "{now:?} was not there")
+            }
             WatchEvent::Removed { last, .. } => assert_eq!(state.remove(&last.key), Some(last.revision)),
             WatchEvent::Bookmark { .. } => initial = false,
         }

@@ -16,7 +16,8 @@ async fn trace(seed: u64) -> String {
     let tasks: Vec<_> = (0..5).map(|task| env.spawn.spawn(meddle(env.clone(), task))).collect();
     let mut trace = String::new();
     for _ in 0..120 {
-        let Ok(Some(CacheEvent::Changed(change))) = tokio::time::timeout(Duration::from_secs(60), changes.next()).await else {
+        let Ok(Some(CacheEvent::Changed(change))) = tokio::time::timeout(Duration::from_secs(60), changes.next()).await
+        else {
             break;
         };
         let body = String::from_utf8_lossy(&change.latest().body).into_owned();
@@ -36,7 +37,9 @@ async fn meddle(env: Env, task: usize) {
         let made = api.create(&map).await.unwrap();
         let name = made.metadata.name.clone().unwrap();
         let number = env.rng.next().to_string();
-        api.modify(&name, |map| drop(map.data.get_or_insert_default().insert("n".to_owned(), number.clone()))).await.unwrap();
+        api.modify(&name, |map| drop(map.data.get_or_insert_default().insert("n".to_owned(), number.clone())))
+            .await
+            .unwrap();
         if env.rng.below(2) == 0 {
             api.delete(&name, DeleteOptions::default()).await.unwrap();
         }

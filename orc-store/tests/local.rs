@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use orc_core::env::System;
 use orc_core::{Doc, ObjectKey, Reason, ResourceId};
 use orc_store::client::{
-    DeleteOptions, Intent, ListOptions, ObjectClient, Outcome, PatchKind, Preconditions, Propagation, Scope, Subresource, Target,
-    WriteOptions, WriteRequest,
+    DeleteOptions, Intent, ListOptions, ObjectClient, Outcome, PatchKind, Preconditions, Propagation, Scope,
+    Subresource, Target, WriteOptions, WriteRequest,
 };
 use orc_store::{Api, LocalClient, Store, Stored};
 use serde_json::{Value, json};
@@ -93,7 +93,8 @@ async fn status_and_the_rest_are_apart_and_generations_count() {
     let now = stored.to_doc().unwrap();
     assert_eq!((now.str_at(&["status", "phase"]), now.str_at(&["spec", "nodeName"])), (Some("Failed"), Some("n")));
     assert_eq!((stored.head.generation, stored.head.labels.len()), (Some(2), 1));
-    let labelled = merge(&*client, Target::object(key("a")), json!({"metadata": {"labels": {"x": "z"}}})).await.unwrap();
+    let labelled =
+        merge(&*client, Target::object(key("a")), json!({"metadata": {"labels": {"x": "z"}}})).await.unwrap();
     assert_eq!(labelled.head.generation, Some(2));
     let no_op = merge(&*client, Target::object(key("a")), json!({"metadata": {"labels": {"x": "z"}}})).await.unwrap();
     assert_eq!(no_op.revision, labelled.revision, "a write that changes nothing is not a change");
@@ -127,7 +128,8 @@ async fn a_given_revision_must_match_and_an_absent_one_retries() {
         }
     });
     futures::future::join_all(adders).await;
-    let now = client.get(&Target::object(key("a")), &Default::default()).await.unwrap().stored().unwrap().to_doc().unwrap();
+    let now =
+        client.get(&Target::object(key("a")), &Default::default()).await.unwrap().stored().unwrap().to_doc().unwrap();
     assert!((0..20).all(|n| now.at(&["spec", &format!("by{n}")]).is_some()), "no modification is lost");
 }
 
@@ -143,7 +145,8 @@ async fn patches_of_kinds_that_need_the_registry_say_so() {
     let patch = Intent::Patch(PatchKind::Json, serde_json::to_vec(&patch).unwrap().into());
     let stored = write(&*client, Target::object(key("a")), patch).await.unwrap();
     assert_eq!(stored.to_doc().unwrap().at(&["spec", "x"]), Some(&json!(1)));
-    let broken = write(&*client, Target::object(key("a")), Intent::Patch(PatchKind::Merge, "{".into())).await.unwrap_err();
+    let broken =
+        write(&*client, Target::object(key("a")), Intent::Patch(PatchKind::Merge, "{".into())).await.unwrap_err();
     assert_eq!(broken.code(), 400);
 }
 

@@ -50,7 +50,11 @@ async fn objects_and_places_in_the_log_survive_a_restart() {
     assert_eq!(after, before);
     assert!(run.maps.get_opt("b").await.unwrap().is_none());
     let rest = ListOptions { next: first.next.clone(), ..ListOptions::default() };
-    assert_eq!(run.store.list(&scope, &rest).await.unwrap().items.len(), 1, "a continue token of the last revision goes on");
+    assert_eq!(
+        run.store.list(&scope, &rest).await.unwrap().items.len(),
+        1,
+        "a continue token of the last revision goes on"
+    );
     let resume = |after| WatchOptions { start: WatchStart::After(after), ..WatchOptions::default() };
     let mut stream = run.store.watch(&scope, &resume(at)).await.unwrap();
     create(&run, "d").await;

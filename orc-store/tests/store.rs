@@ -26,7 +26,8 @@ fn key(namespace: usize, name: usize) -> ObjectKey {
 }
 
 fn body(key: &ObjectKey, app: usize, node: usize) -> bytes::Bytes {
-    let metadata = json!({"name": key.name.as_str(), "namespace": key.namespace_str(), "labels": {"app": format!("a{app}")}});
+    let metadata =
+        json!({"name": key.name.as_str(), "namespace": key.namespace_str(), "labels": {"app": format!("a{app}")}});
     let mut doc = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata});
     if node > 0 {
         doc["spec"] = json!({"nodeName": format!("node{node}")});
@@ -107,7 +108,8 @@ impl Model {
             }
             let keys: Vec<&ObjectKey> = before.keys().chain(now.keys()).collect();
             let changed = keys.into_iter().find(|key| before.get(*key) != now.get(*key)).unwrap();
-            let taken = |state: &State| state.get(changed).filter(|s| scope.contains(changed) && select.matches(s)).cloned();
+            let taken =
+                |state: &State| state.get(changed).filter(|s| scope.contains(changed) && select.matches(s)).cloned();
             let text = match (taken(before), taken(now)) {
                 (None, None) => continue,
                 (None, Some(_)) => "added",
@@ -145,7 +147,10 @@ fn selections() -> Vec<(Scope, Selection)> {
         (Scope::within(pods(), "n0"), fields("spec.nodeName!=node1")),
         (Scope::all(pods()), fields("metadata.name=p1")),
         (Scope::within(pods(), "n1"), fields("metadata.name=p2")),
-        (Scope::within(pods(), "n1"), Selection { labels: Selector::parse("app=a0").unwrap(), ..fields("spec.nodeName=node2") }),
+        (
+            Scope::within(pods(), "n1"),
+            Selection { labels: Selector::parse("app=a0").unwrap(), ..fields("spec.nodeName=node2") },
+        ),
         (Scope::all(pods()), Selection { labels: Selector::nothing(), ..Selection::default() }),
     ]
 }
@@ -338,7 +343,8 @@ async fn revisions_to_come_are_waited_for_and_then_refused() {
     let waiting = store.get(&one, Freshness::AtLeast(now.next()));
     let (read, _) = tokio::join!(waiting, put(&store, 2));
     read.unwrap();
-    let mut silent = watch(&store, &Scope::all(pods()), &Selection::default(), WatchStart::After(Revision(now.0 + 2))).await;
+    let mut silent =
+        watch(&store, &Scope::all(pods()), &Selection::default(), WatchStart::After(Revision(now.0 + 2))).await;
     assert!(drain(&mut silent).is_empty());
     let told = put(&store, 3).await.next();
     assert_eq!(put(&store, 4).await, told);
@@ -357,16 +363,23 @@ async fn old_continue_tokens_expire_and_go_on_inconsistently() {
     for name in 6..9 {
         put(&store, name).await;
     }
-    let pinned = store.list(&Scope::all(pods()), &ListOptions { next: first.next.clone(), ..options.clone() }).await.unwrap();
+    let pinned =
+        store.list(&Scope::all(pods()), &ListOptions { next: first.next.clone(), ..options.clone() }).await.unwrap();
     assert_eq!((pinned.revision, pinned.items[0].key.name.as_str()), (first.revision, "p2"));
     // Another list takes the only pin.
     store.list(&Scope::all(pods()), &options).await.unwrap();
     let next = first.next.unwrap();
-    let error = store.list(&Scope::all(pods()), &ListOptions { next: Some(next.clone()), ..options.clone() }).await.unwrap_err();
+    let error = store
+        .list(&Scope::all(pods()), &ListOptions { next: Some(next.clone()), ..options.clone() })
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), 410);
-    assert!(error.message().starts_with("The provided continue parameter is too old to display a consistent list result."));
+    assert!(
+        error.message().starts_with("The provided continue parameter is too old to display a consistent list result.")
+    );
     let on = Continue { at: Revision::ZERO, ..next };
-    let page = store.list(&Scope::all(pods()), &ListOptions { next: Some(on), ..ListOptions::default() }).await.unwrap();
+    let page =
+        store.list(&Scope::all(pods()), &ListOptions { next: Some(on), ..ListOptions::default() }).await.unwrap();
     assert_eq!(page.items.len(), 7);
 }
 
@@ -464,10 +477,17 @@ impl Backend for Busy {
         let call = self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if found.next.is_some() {
             let (gone, changed, new) = (key(0, 2 * call), key(0, 2 * call + 10), key(0, 90_000 + call));
-            for (key, value) in [(&gone, None), (&changed, Some(body(&changed, 1, 1))), (&new, Some(body(&new, 0, 0)))] {
+            for (key, value) in [(&gone, None), (&changed, Some(body(&changed, 1, 1))), (&new, Some(body(&new, 0, 0)))]
+            {
                 let raw = raw_key(key);
                 let here = KeyRange { start: raw.clone(), end: None };
-                let now = self.0.scan(here, None, Page { limit: 1 }).await?.records.into_iter().find(|record| record.key == raw);
+                let now = self
+                    .0
+                    .scan(here, None, Page { limit: 1 })
+                    .await?
+                    .records
+                    .into_iter()
+                    .find(|record| record.key == raw);
                 let expect = now.map_or(Expect::Absent, |record| Expect::At(record.revision));
                 self.0.commit(RawChange { key: raw, value, expect, durability: Durability::Relaxed }).await?;
             }

@@ -65,23 +65,13 @@ impl Catalogue {
     /// The resource that a URL path names.
     pub fn served(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
         let info = self.resource(group, plural)?;
-        Some(Served {
-            at: info.served_position(version)?,
-            info: info.clone(),
-        })
+        Some(Served { at: info.served_position(version)?, info: info.clone() })
     }
 
     /// The resource of a kind.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<Served> {
-        let info = self
-            .groups
-            .get(group)?
-            .values()
-            .find(|r| r.kind == kind && r.served_position(version).is_some())?;
-        Some(Served {
-            at: info.served_position(version)?,
-            info: info.clone(),
-        })
+        let info = self.groups.get(group)?.values().find(|r| r.kind == kind && r.served_position(version).is_some())?;
+        Some(Served { at: info.served_position(version)?, info: info.clone() })
     }
 
     /// The resource that owns a storage: for shared storage, the one that the storage is named after.
@@ -98,60 +88,36 @@ impl Catalogue {
     pub fn by_name(&self, name: &str) -> Option<&Arc<ResourceInfo>> {
         let named = |r: &&Arc<ResourceInfo>| r.plural == name || r.singular == name;
         let short = |r: &&Arc<ResourceInfo>| r.short_names.iter().any(|s| s == name);
-        self.resources()
-            .find(named)
-            .or_else(|| self.resources().find(short))
+        self.resources().find(named).or_else(|| self.resources().find(short))
     }
 
     /// All resources: groups in discovery's order, resources by plural name.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<ResourceInfo>> {
-        self.group_names()
-            .filter_map(|g| self.groups.get(g))
-            .flat_map(BTreeMap::values)
+        self.group_names().filter_map(|g| self.groups.get(g)).flat_map(BTreeMap::values)
     }
 
     /// The groups with their versions, in discovery's order.
     pub fn groups(&self) -> Vec<GroupInfo> {
-        self.group_names()
-            .filter_map(|name| self.group(name))
-            .collect()
+        self.group_names().filter_map(|name| self.group(name)).collect()
     }
 
     /// One group with its versions.
     pub fn group(&self, name: &str) -> Option<GroupInfo> {
         let (name, resources) = self.groups.get_key_value(name)?;
         let mut versions: Vec<Arc<str>> = Vec::new();
-        for version in resources
-            .values()
-            .flat_map(|r| &r.versions)
-            .filter(|v| v.served)
-        {
+        for version in resources.values().flat_map(|r| &r.versions).filter(|v| v.served) {
             if !versions.contains(&version.name) {
                 versions.push(version.name.clone());
             }
         }
         versions.sort_by(|a, b| resource::compare_versions(b, a));
-        Some(GroupInfo {
-            name: name.clone(),
-            versions,
-        })
+        Some(GroupInfo { name: name.clone(), versions })
     }
 
     /// The resources of a group that are served in a version, by plural name.
     pub fn in_version(&self, group: &str, version: &str) -> Vec<Served> {
-        let resources = self
-            .groups
-            .get(group)
-            .into_iter()
-            .flat_map(BTreeMap::values);
-        resources
-            .filter_map(|r| {
-                Some(Served {
-                    at: r.served_position(version)?,
-                    info: r.clone(),
-                })
-            })
-            .collect()
+        let resources = self.groups.get(group).into_iter().flat_map(BTreeMap::values);
+        resources.filter_map(|r| Some(Served { at: r.served_position(version)?, info: r.clone() })).collect()
     }
 
     /// This catalogue and one more resource; an entry of the same group and plural name is replaced.

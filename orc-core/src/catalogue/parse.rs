@@ -27,18 +27,11 @@ struct Reader {
 }
 
 pub(super) fn parse(text: &str) -> Catalogue {
-    let mut reader = Reader {
-        group: Arc::from(""),
-        version: Arc::from(""),
-        ..Reader::default()
-    };
+    let mut reader = Reader { group: Arc::from(""), version: Arc::from(""), ..Reader::default() };
     for line in text.lines() {
         reader.line(line);
     }
-    let mut catalogue = Catalogue {
-        order: Arc::new(reader.order),
-        ..Catalogue::default()
-    };
+    let mut catalogue = Catalogue { order: Arc::new(reader.order), ..Catalogue::default() };
     for resource in reader.resources {
         catalogue.insert(resource);
     }
@@ -52,9 +45,7 @@ impl Reader {
         };
         let rest = &line[first.len_utf8()..];
         match first {
-            '#' => self
-                .texts
-                .push(serde_json::from_str(rest).expect("a description is a JSON string")),
+            '#' => self.texts.push(serde_json::from_str(rest).expect("a description is a JSON string")),
             '@' => {
                 self.group = Arc::from(rest);
                 self.order.push(self.group.clone());
@@ -74,26 +65,12 @@ impl Reader {
     }
 
     fn version_info(&mut self) -> &mut VersionInfo {
-        self.resources[self.current]
-            .versions
-            .last_mut()
-            .expect("a resource has a version")
+        self.resources[self.current].versions.last_mut().expect("a resource has a version")
     }
 
     fn resource(&mut self, line: &str) {
         let parts: Vec<&str> = line.split(' ').collect();
-        let [
-            plural,
-            kind,
-            singular,
-            scope,
-            verbs,
-            short_names,
-            categories,
-            storage,
-            stored,
-        ] = parts[..]
-        else {
+        let [plural, kind, singular, scope, verbs, short_names, categories, storage, stored] = parts[..] else {
             panic!("not a resource in catalogue.txt: {line}")
         };
         let version = VersionInfo {
@@ -104,11 +81,7 @@ impl Reader {
             fields: Vec::new(),
             columns: Vec::new(),
         };
-        if let Some(at) = self
-            .resources
-            .iter()
-            .position(|r| r.group == self.group && r.plural == plural)
-        {
+        if let Some(at) = self.resources.iter().position(|r| r.group == self.group && r.plural == plural) {
             self.current = at;
             self.resources[at].versions.push(version);
             return;
@@ -117,9 +90,7 @@ impl Reader {
         self.current = self.resources.len();
         self.resources.push(ResourceInfo {
             storage: GroupVersion {
-                group: id
-                    .as_ref()
-                    .map_or(self.group.clone(), |id| Arc::from(id.group())),
+                group: id.as_ref().map_or(self.group.clone(), |id| Arc::from(id.group())),
                 version: Arc::from(stored),
             },
             id,
@@ -128,11 +99,7 @@ impl Reader {
             singular: singular.to_owned(),
             kind: kind.to_owned(),
             list_kind: format!("{kind}List"),
-            scope: if scope == "N" {
-                Scope::Namespaced
-            } else {
-                Scope::Cluster
-            },
+            scope: if scope == "N" { Scope::Namespaced } else { Scope::Cluster },
             short_names: words(short_names),
             categories: words(categories),
             versions: vec![version],
@@ -142,9 +109,7 @@ impl Reader {
 
     fn read_column(&self, rest: &str) -> Column {
         let parts: Vec<&str> = rest.split('|').collect();
-        let [name, kind, format, priority, text] = parts[..] else {
-            panic!("not a column in catalogue.txt: {rest}")
-        };
+        let [name, kind, format, priority, text] = parts[..] else { panic!("not a column in catalogue.txt: {rest}") };
         let text: usize = text.parse().expect("a description's number");
         Column {
             name: name.to_owned(),
@@ -158,25 +123,11 @@ impl Reader {
 
 fn read_subresource(rest: &str) -> SubresourceInfo {
     let parts: Vec<&str> = rest.split(' ').collect();
-    let [name, group, version, kind, verbs] = parts[..] else {
-        panic!("not a sub-resource in catalogue.txt: {rest}")
-    };
-    let foreign = (version != "-").then(|| GroupVersion {
-        group: Arc::from(group),
-        version: Arc::from(version),
-    });
-    SubresourceInfo {
-        name: name.to_owned(),
-        foreign,
-        kind: kind.to_owned(),
-        verbs: words(verbs),
-    }
+    let [name, group, version, kind, verbs] = parts[..] else { panic!("not a sub-resource in catalogue.txt: {rest}") };
+    let foreign = (version != "-").then(|| GroupVersion { group: Arc::from(group), version: Arc::from(version) });
+    SubresourceInfo { name: name.to_owned(), foreign, kind: kind.to_owned(), verbs: words(verbs) }
 }
 
 fn words(text: &str) -> Vec<String> {
-    if text == "-" {
-        Vec::new()
-    } else {
-        text.split(',').map(str::to_owned).collect()
-    }
+    if text == "-" { Vec::new() } else { text.split(',').map(str::to_owned).collect() }
 }

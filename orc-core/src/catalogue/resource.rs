@@ -25,11 +25,7 @@ pub struct GroupVersion {
 
 impl std::fmt::Display for GroupVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.group.is_empty() {
-            f.write_str(&self.version)
-        } else {
-            write!(f, "{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { f.write_str(&self.version) } else { write!(f, "{}/{}", self.group, self.version) }
     }
 }
 
@@ -124,9 +120,7 @@ impl ResourceInfo {
     }
 
     pub(super) fn served_position(&self, version: &str) -> Option<usize> {
-        self.versions
-            .iter()
-            .position(|v| v.served && *v.name == *version)
+        self.versions.iter().position(|v| v.served && *v.name == *version)
     }
 }
 
@@ -156,9 +150,7 @@ pub(super) fn compare_versions(a: &str, b: &str) -> Ordering {
 /// Stability (alpha 0, beta 1, stable 2), major and minor number of `v1`, `v2beta3`, ...
 fn rank(version: &str) -> Option<(u8, u64, u64)> {
     let rest = version.strip_prefix('v')?;
-    let split = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let split = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let major = rest[..split].parse().ok()?;
     let (stability, minor) = match &rest[split..] {
         "" => (2, "0"),

@@ -14,7 +14,10 @@ pub struct Clock(Source);
 enum Source {
     Wall,
     /// Wall time computed from tokio's clock, which a test may pause and advance.
-    Tokio { start: Timestamp, origin: Arc<std::sync::OnceLock<tokio::time::Instant>> },
+    Tokio {
+        start: Timestamp,
+        origin: Arc<std::sync::OnceLock<tokio::time::Instant>>,
+    },
 }
 
 impl Clock {

@@ -18,34 +18,20 @@ pub(super) fn of(map: &Map<String, Value>) -> Result<Option<&str>, PatchError> {
     match map.get(PATCH) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(PatchError::Unmergeable(format!(
-            "unknown patch type found: {}",
-            go_value(other)
-        ))),
+        Some(other) => Err(PatchError::Unmergeable(format!("unknown patch type found: {}", go_value(other)))),
     }
 }
 
 /// What a patch's value comes to where there is nothing to merge with: no nulls, no directives, no deleted elements.
 pub(super) fn taken(patch: &Value) -> Value {
     match patch {
-        Value::Object(map) if map.get(PATCH).and_then(Value::as_str) == Some("delete") => {
-            Value::Object(Map::new())
-        }
+        Value::Object(map) if map.get(PATCH).and_then(Value::as_str) == Some("delete") => Value::Object(Map::new()),
         Value::Object(map) => {
-            let kept = map
-                .iter()
-                .filter(|(key, value)| !is_directive(key) && !value.is_null());
-            Value::Object(
-                kept.map(|(key, value)| (key.clone(), taken(value)))
-                    .collect(),
-            )
+            let kept = map.iter().filter(|(key, value)| !is_directive(key) && !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key.clone(), taken(value))).collect())
         }
         Value::Array(items) => {
-            let special = |item: &&Value| {
-                item.get(PATCH)
-                    .and_then(Value::as_str)
-                    .is_none_or(|d| d == "merge")
-            };
+            let special = |item: &&Value| item.get(PATCH).and_then(Value::as_str).is_none_or(|d| d == "merge");
             Value::Array(items.iter().filter(special).map(taken).collect())
         }
         scalar => scalar.clone(),
@@ -53,31 +39,18 @@ pub(super) fn taken(patch: &Value) -> Value {
 }
 
 fn is_directive(key: &str) -> bool {
-    key == PATCH
-        || key == RETAIN_KEYS
-        || key.starts_with(DELETE_PREFIX)
-        || key.starts_with(ORDER_PREFIX)
+    key == PATCH || key == RETAIN_KEYS || key.starts_with(DELETE_PREFIX) || key.starts_with(ORDER_PREFIX)
 }
 
 /// Applies `$retainKeys`: drops the other keys of the original.
-pub(super) fn retain_keys(
-    original: &mut Map<String, Value>,
-    patch: &Map<String, Value>,
-) -> Result<(), PatchError> {
+pub(super) fn retain_keys(original: &mut Map<String, Value>, patch: &Map<String, Value>) -> Result<(), PatchError> {
     let Some(keys) = patch.get(RETAIN_KEYS) else {
         return Ok(());
     };
     let bad = || PatchError::Malformed("invalid patch format of retainKeys".into());
-    let keys: Vec<&str> = keys
-        .as_array()
-        .ok_or_else(bad)?
-        .iter()
-        .map(|k| k.as_str().ok_or_else(bad))
-        .collect::<Result<_, _>>()?;
-    if patch
-        .iter()
-        .any(|(key, value)| !is_directive(key) && !value.is_null() && !keys.contains(&key.as_str()))
-    {
+    let keys: Vec<&str> =
+        keys.as_array().ok_or_else(bad)?.iter().map(|k| k.as_str().ok_or_else(bad)).collect::<Result<_, _>>()?;
+    if patch.iter().any(|(key, value)| !is_directive(key) && !value.is_null() && !keys.contains(&key.as_str())) {
         return Err(bad());
     }
     original.retain(|key, _| keys.contains(&key.as_str()));
@@ -91,14 +64,9 @@ pub(super) fn go_value(value: &Value) -> String {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", join(items.iter().map(go_value).collect())),
-        Value::Object(map) => format!(
-            "map[{}]",
-            join(
-                map.iter()
-                    .map(|(k, v)| format!("{k}:{}", go_value(v)))
-                    .collect()
-            )
-        ),
+        Value::Object(map) => {
+            format!("map[{}]", join(map.iter().map(|(k, v)| format!("{k}:{}", go_value(v))).collect()))
+        }
         scalar => scalar.to_string(),
     }
 }

@@ -19,26 +19,15 @@ fn position(list: &[Value], item: &Value, key: Option<&str>) -> Option<usize> {
 }
 
 /// Puts merged elements in order.
-pub(super) fn arrange(
-    merged: Vec<Value>,
-    patch: &[Value],
-    server: &[Value],
-    key: Option<&str>,
-) -> Vec<Value> {
-    let (mut named, mut rest): (Vec<_>, Vec<_>) = merged
-        .into_iter()
-        .partition(|item| position(patch, item, key).is_some());
+pub(super) fn arrange(merged: Vec<Value>, patch: &[Value], server: &[Value], key: Option<&str>) -> Vec<Value> {
+    let (mut named, mut rest): (Vec<_>, Vec<_>) =
+        merged.into_iter().partition(|item| position(patch, item, key).is_some());
     named.sort_by_key(|item| position(patch, item, key));
     rest.sort_by_key(|item| position(server, item, key));
     interleave(rest, named, server, key)
 }
 
-fn interleave(
-    left: Vec<Value>,
-    right: Vec<Value>,
-    server: &[Value],
-    key: Option<&str>,
-) -> Vec<Value> {
+fn interleave(left: Vec<Value>, right: Vec<Value>, server: &[Value], key: Option<&str>) -> Vec<Value> {
     let mut out = Vec::with_capacity(left.len() + right.len());
     let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
     loop {
@@ -55,18 +44,10 @@ fn interleave(
 }
 
 /// Checks that the elements of a patch appear in `$setElementOrder`, in the same relative order.
-pub(super) fn validate(
-    field: &str,
-    patch: &[Value],
-    order: &[Value],
-    key: Option<&str>,
-) -> Result<(), PatchError> {
+pub(super) fn validate(field: &str, patch: &[Value], order: &[Value], key: Option<&str>) -> Result<(), PatchError> {
     let mut from = 0;
     for item in patch.iter().filter(|item| item.get(PATCH).is_none()) {
-        match order[from..]
-            .iter()
-            .position(|other| same(other, item, key))
-        {
+        match order[from..].iter().position(|other| same(other, item, key)) {
             Some(at) => from += at + 1,
             None => {
                 let (patch, order) = (Value::Array(patch.to_vec()), Value::Array(order.to_vec()));

@@ -10,11 +10,7 @@ use crate::schema::{Cardinality, Field, MessageRef, PatchStrategy, Shape};
 ///
 /// # Errors
 /// When a directive is malformed or an element lacks its merge key. The document may then be half merged: drop it.
-pub fn apply_strategic(
-    document: &mut Value,
-    patch: &Value,
-    message: MessageRef,
-) -> Result<(), PatchError> {
+pub fn apply_strategic(document: &mut Value, patch: &Value, message: MessageRef) -> Result<(), PatchError> {
     let (Value::Object(original), Value::Object(patch)) = (document, patch) else {
         return Err(PatchError::Malformed("invalid JSON document".into()));
     };
@@ -43,30 +39,20 @@ impl Inner {
     /// What is known of a member: its contents and its strategy.
     fn member(self, key: &str) -> (Self, PatchStrategy) {
         match self {
-            Self::Message(message) => message
-                .field(key)
-                .map_or((Self::Unknown, PatchStrategy::default()), |f| {
-                    (Self::of(f), f.patch)
-                }),
+            Self::Message(message) => {
+                message.field(key).map_or((Self::Unknown, PatchStrategy::default()), |f| (Self::of(f), f.patch))
+            }
             Self::MapOf(message) => (Self::Message(message), PatchStrategy::default()),
             Self::Unknown => (Self::Unknown, PatchStrategy::default()),
         }
     }
 }
 
-fn merge_map(
-    original: &mut Map<String, Value>,
-    patch: &Map<String, Value>,
-    inner: Inner,
-) -> Result<(), PatchError> {
+fn merge_map(original: &mut Map<String, Value>, patch: &Map<String, Value>, inner: Inner) -> Result<(), PatchError> {
     match directives::of(patch)? {
         None => {}
         Some("replace") => {
-            *original = patch
-                .iter()
-                .filter(|(key, _)| *key != PATCH)
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
+            *original = patch.iter().filter(|(key, _)| *key != PATCH).map(|(k, v)| (k.clone(), v.clone())).collect();
             return Ok(());
         }
         Some("delete") => {
@@ -74,9 +60,7 @@ fn merge_map(
             return Ok(());
         }
         Some(other) => {
-            return Err(PatchError::Unmergeable(format!(
-                "unknown patch type found: {other}"
-            )));
+            return Err(PatchError::Unmergeable(format!("unknown patch type found: {other}")));
         }
     }
     directives::retain_keys(original, patch)?;
@@ -88,10 +72,7 @@ fn merge_map(
         }
     }
     for (key, value) in patch {
-        if key.starts_with(ORDER_PREFIX)
-            || key == directives::RETAIN_KEYS
-            || ordered.contains(&key.as_str())
-        {
+        if key.starts_with(ORDER_PREFIX) || key == directives::RETAIN_KEYS || ordered.contains(&key.as_str()) {
             continue;
         }
         match key.strip_prefix(DELETE_PREFIX) {
@@ -102,12 +83,7 @@ fn merge_map(
     Ok(())
 }
 
-fn merge_member(
-    original: &mut Map<String, Value>,
-    key: &str,
-    patch: &Value,
-    inner: Inner,
-) -> Result<(), PatchError> {
+fn merge_member(original: &mut Map<String, Value>, key: &str, patch: &Value, inner: Inner) -> Result<(), PatchError> {
     if patch.is_null() {
         original.remove(key);
         return Ok(());
@@ -117,9 +93,7 @@ fn merge_member(
         (None | Some(Value::Null), patch) => {
             original.insert(key.to_owned(), directives::taken(patch));
         }
-        (Some(Value::Object(original)), Value::Object(patch))
-            if strategy.replace && !patch.contains_key(PATCH) =>
-        {
+        (Some(Value::Object(original)), Value::Object(patch)) if strategy.replace && !patch.contains_key(PATCH) => {
             original.clone_from(patch);
         }
         (Some(Value::Object(original)), Value::Object(patch)) => merge_map(original, patch, inner)?,
@@ -140,11 +114,7 @@ fn merge_ordered(
     order: &Value,
     inner: Inner,
 ) -> Result<(), PatchError> {
-    let malformed = || {
-        PatchError::Malformed(format!(
-            "invalid patch format of setElementOrder list {field}"
-        ))
-    };
+    let malformed = || PatchError::Malformed(format!("invalid patch format of setElementOrder list {field}"));
     let order = order.as_array().ok_or_else(malformed)?;
     let (inner, strategy) = inner.member(field);
     let change = patch.get(field);
@@ -152,9 +122,7 @@ fn merge_ordered(
         original.remove(field);
         return Ok(());
     }
-    let change = change
-        .map(|change| change.as_array().ok_or_else(malformed))
-        .transpose()?;
+    let change = change.map(|change| change.as_array().ok_or_else(malformed)).transpose()?;
     if let Some(change) = change {
         order::validate(field, change, order, strategy.merge_key)?;
     }
@@ -167,33 +135,19 @@ fn merge_ordered(
     }
     let server = server.unwrap_or_default();
     let mut merged = match change {
-        Some(change) if strategy.merge => {
-            merge_list(server.clone(), change, inner, strategy.merge_key)?
-        }
-        Some(change) => directives::taken(&Value::Array(change.clone()))
-            .as_array()
-            .cloned()
-            .unwrap_or_default(),
+        Some(change) if strategy.merge => merge_list(server.clone(), change, inner, strategy.merge_key)?,
+        Some(change) => directives::taken(&Value::Array(change.clone())).as_array().cloned().unwrap_or_default(),
         None => server.clone(),
     };
     if let Some(Value::Array(gone)) = patch.get(&format!("{DELETE_PREFIX}{field}")) {
         merged.retain(|item| !gone.contains(item));
     }
-    original.insert(
-        field.to_owned(),
-        order::arrange(merged, order, &server, strategy.merge_key).into(),
-    );
+    original.insert(field.to_owned(), order::arrange(merged, order, &server, strategy.merge_key).into());
     Ok(())
 }
 
-fn delete_scalars(
-    original: &mut Map<String, Value>,
-    field: &str,
-    gone: &Value,
-) -> Result<(), PatchError> {
-    let gone = gone
-        .as_array()
-        .ok_or_else(|| PatchError::Malformed("invalid patch format of primitive list".into()))?;
+fn delete_scalars(original: &mut Map<String, Value>, field: &str, gone: &Value) -> Result<(), PatchError> {
+    let gone = gone.as_array().ok_or_else(|| PatchError::Malformed("invalid patch format of primitive list".into()))?;
     if let Some(Value::Array(items)) = original.get_mut(field) {
         items.retain(|item| !gone.contains(item));
     }
@@ -208,9 +162,7 @@ fn merge_list(
 ) -> Result<Vec<Value>, PatchError> {
     let objects = patch.iter().chain(&original).any(Value::is_object);
     match key {
-        None if objects => Err(PatchError::Unmergeable(
-            "cannot merge lists without merge key".into(),
-        )),
+        None if objects => Err(PatchError::Unmergeable("cannot merge lists without merge key".into())),
         None => Ok(merge_scalars(original, patch)),
         Some(key) => merge_objects(original, patch, inner, key),
     }
@@ -226,12 +178,7 @@ fn merge_scalars(server: Vec<Value>, patch: &[Value]) -> Vec<Value> {
     order::arrange(merged, patch, &server, None)
 }
 
-fn merge_objects(
-    server: Vec<Value>,
-    patch: &[Value],
-    inner: Inner,
-    key: &str,
-) -> Result<Vec<Value>, PatchError> {
+fn merge_objects(server: Vec<Value>, patch: &[Value], inner: Inner, key: &str) -> Result<Vec<Value>, PatchError> {
     let mut merged = server;
     let (mut plain, mut replace) = (Vec::new(), false);
     for item in patch {
@@ -244,14 +191,10 @@ fn merge_objects(
             Some("delete") if !map.contains_key(key) => return Err(no_key(item, key)),
             Some("delete") => merged.retain(|other| !order::same(other, item, Some(key))),
             Some("merge") => {
-                return Err(PatchError::Unmergeable(
-                    "merging lists cannot yet be specified in the patch".into(),
-                ));
+                return Err(PatchError::Unmergeable("merging lists cannot yet be specified in the patch".into()));
             }
             Some(other) => {
-                return Err(PatchError::Unmergeable(format!(
-                    "unknown patch type found: {other}"
-                )));
+                return Err(PatchError::Unmergeable(format!("unknown patch type found: {other}")));
             }
         }
     }
@@ -266,10 +209,7 @@ fn merge_objects(
         if !change.contains_key(key) {
             return Err(no_key(item, key));
         }
-        match merged
-            .iter_mut()
-            .find(|other| order::same(other, item, Some(key)))
-        {
+        match merged.iter_mut().find(|other| order::same(other, item, Some(key))) {
             Some(Value::Object(original)) => merge_map(original, change, inner)?,
             _ => merged.push(directives::taken(item)),
         }
@@ -278,8 +218,5 @@ fn merge_objects(
 }
 
 fn no_key(item: &Value, key: &str) -> PatchError {
-    PatchError::Unmergeable(format!(
-        "map: {} does not contain declared merge key: {key}",
-        go_value(item)
-    ))
+    PatchError::Unmergeable(format!("map: {} does not contain declared merge key: {key}", go_value(item)))
 }

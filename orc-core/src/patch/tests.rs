@@ -7,9 +7,7 @@ use super::{PatchError, apply_json, apply_merge, apply_strategic, diff};
 use crate::schema::{MessageRef, Schema};
 
 fn deployment() -> MessageRef {
-    Schema::builtin()
-        .message_of("apps", "v1", "Deployment")
-        .unwrap()
+    Schema::builtin().message_of("apps", "v1", "Deployment").unwrap()
 }
 
 fn template(containers: Value) -> Value {
@@ -28,44 +26,21 @@ fn two() -> Value {
 
 #[test]
 fn lists_merge_by_key() {
-    let after = strategic(
-        template(two()),
-        template(json!([{"name": "b", "image": "9"}])),
-    )
-    .unwrap();
-    assert_eq!(
-        after["spec"]["template"]["spec"]["containers"][1],
-        json!({"name": "b", "image": "9"})
-    );
-    let after = strategic(
-        template(two()),
-        template(json!([{"name": "c", "image": "9"}])),
-    )
-    .unwrap();
-    let names: Vec<_> = after["spec"]["template"]["spec"]["containers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|c| &c["name"])
-        .collect();
-    assert_eq!(
-        names,
-        ["c", "a", "b"],
-        "new elements stand first, as upstream has it"
-    );
+    let after = strategic(template(two()), template(json!([{"name": "b", "image": "9"}]))).unwrap();
+    assert_eq!(after["spec"]["template"]["spec"]["containers"][1], json!({"name": "b", "image": "9"}));
+    let after = strategic(template(two()), template(json!([{"name": "c", "image": "9"}]))).unwrap();
+    let names: Vec<_> =
+        after["spec"]["template"]["spec"]["containers"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+    assert_eq!(names, ["c", "a", "b"], "new elements stand first, as upstream has it");
 }
 
 #[test]
 fn elements_are_deleted_and_added() {
-    let patch = template(
-        json!([{"name": "a", "env": [{"name": "F", "$patch": "delete"}, {"name": "G", "value": "3"}]}]),
-    );
+    let patch =
+        template(json!([{"name": "a", "env": [{"name": "F", "$patch": "delete"}, {"name": "G", "value": "3"}]}]));
     let after = strategic(template(two()), patch).unwrap();
     let env = &after["spec"]["template"]["spec"]["containers"][0]["env"];
-    assert_eq!(
-        *env,
-        json!([{"name": "G", "value": "3"}, {"name": "E", "value": "1"}])
-    );
+    assert_eq!(*env, json!([{"name": "G", "value": "3"}, {"name": "E", "value": "1"}]));
 }
 
 #[test]
@@ -75,119 +50,66 @@ fn nulls_clear_union_members() {
     );
     let after = strategic(template(two()), patch).unwrap();
     let env = &after["spec"]["template"]["spec"]["containers"][0]["env"][0];
-    assert_eq!(
-        *env,
-        json!({"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "x"}}})
-    );
+    assert_eq!(*env, json!({"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}));
 }
 
 #[test]
 fn order_is_set() {
     let mut patch = template(json!([{"name": "b", "image": "z"}]));
-    patch["spec"]["template"]["spec"]["$setElementOrder/containers"] =
-        json!([{"name": "b"}, {"name": "a"}]);
+    patch["spec"]["template"]["spec"]["$setElementOrder/containers"] = json!([{"name": "b"}, {"name": "a"}]);
     let after = strategic(template(two()), patch).unwrap();
     let containers = &after["spec"]["template"]["spec"]["containers"];
-    assert_eq!(
-        (&containers[0], &containers[1]["name"]),
-        (&json!({"name": "b", "image": "z"}), &json!("a"))
-    );
+    assert_eq!((&containers[0], &containers[1]["name"]), (&json!({"name": "b", "image": "z"}), &json!("a")));
 
     let mut patch = template(json!([{"name": "n", "image": "z"}]));
     patch["spec"]["template"]["spec"]["$setElementOrder/containers"] = json!([{"name": "b"}]);
-    assert!(matches!(
-        strategic(template(two()), patch),
-        Err(PatchError::Unmergeable(_))
-    ));
+    assert!(matches!(strategic(template(two()), patch), Err(PatchError::Unmergeable(_))));
 }
 
 #[test]
 fn scalars_merge_and_are_deleted() {
     let before = json!({"metadata": {"finalizers": ["a.io/1"]}});
-    let after = strategic(
-        before.clone(),
-        json!({"metadata": {"finalizers": ["a.io/2", "a.io/1"]}}),
-    )
-    .unwrap();
+    let after = strategic(before.clone(), json!({"metadata": {"finalizers": ["a.io/2", "a.io/1"]}})).unwrap();
     assert_eq!(after["metadata"]["finalizers"], json!(["a.io/2", "a.io/1"]));
-    let after = strategic(
-        after,
-        json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a.io/2"]}}),
-    )
-    .unwrap();
+    let after = strategic(after, json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a.io/2"]}})).unwrap();
     assert_eq!(after, before);
 }
 
 #[test]
 fn retain_keys_clears_the_rest() {
     let volumes = |v: Value| json!({"spec": {"template": {"spec": {"volumes": [v]}}}});
-    let patch =
-        json!({"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}});
-    let after = strategic(
-        volumes(json!({"name": "v", "emptyDir": {}})),
-        volumes(patch),
-    )
-    .unwrap();
-    assert_eq!(
-        after,
-        volumes(json!({"name": "v", "hostPath": {"path": "/x"}}))
-    );
+    let patch = json!({"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}});
+    let after = strategic(volumes(json!({"name": "v", "emptyDir": {}})), volumes(patch)).unwrap();
+    assert_eq!(after, volumes(json!({"name": "v", "hostPath": {"path": "/x"}})));
     let bad = json!({"name": "v", "$retainKeys": ["name"], "hostPath": {"path": "/x"}});
-    assert!(matches!(
-        strategic(volumes(json!({"name": "v"})), volumes(bad)),
-        Err(PatchError::Malformed(_))
-    ));
+    assert!(matches!(strategic(volumes(json!({"name": "v"})), volumes(bad)), Err(PatchError::Malformed(_))));
 }
 
 #[test]
 fn map_directives() {
     let before = || json!({"metadata": {"labels": {"a": "1", "b": "2"}}});
     let after = |directive: Value| strategic(before(), json!({"metadata": {"labels": directive}}));
-    assert_eq!(
-        after(json!({"$patch": "replace", "c": "3"})).unwrap(),
-        json!({"metadata": {"labels": {"c": "3"}}})
-    );
-    assert_eq!(
-        after(json!({"$patch": "delete"})).unwrap(),
-        json!({"metadata": {"labels": {}}})
-    );
-    assert_eq!(
-        after(json!({"a": null})).unwrap(),
-        json!({"metadata": {"labels": {"b": "2"}}})
-    );
+    assert_eq!(after(json!({"$patch": "replace", "c": "3"})).unwrap(), json!({"metadata": {"labels": {"c": "3"}}}));
+    assert_eq!(after(json!({"$patch": "delete"})).unwrap(), json!({"metadata": {"labels": {}}}));
+    assert_eq!(after(json!({"a": null})).unwrap(), json!({"metadata": {"labels": {"b": "2"}}}));
     assert!(after(json!({"$patch": "zap"})).is_err());
-    let untouched = strategic(
-        json!({"metadata": {}}),
-        json!({"metadata": {"labels": {"$patch": "zap"}}}),
-    )
-    .unwrap();
+    let untouched = strategic(json!({"metadata": {}}), json!({"metadata": {"labels": {"$patch": "zap"}}})).unwrap();
     assert_eq!(untouched, json!({"metadata": {"labels": {}}}));
 }
 
 #[test]
 fn lists_are_replaced_where_atomic_or_told() {
     let tolerations = |v: Value| json!({"spec": {"template": {"spec": {"tolerations": v}}}});
-    let after = strategic(
-        tolerations(json!([{"key": "a"}])),
-        tolerations(json!([{"key": "b"}])),
-    )
-    .unwrap();
+    let after = strategic(tolerations(json!([{"key": "a"}])), tolerations(json!([{"key": "b"}]))).unwrap();
     assert_eq!(after, tolerations(json!([{"key": "b"}])));
-    let after = strategic(
-        template(two()),
-        template(json!([{"$patch": "replace"}, {"name": "z"}])),
-    )
-    .unwrap();
+    let after = strategic(template(two()), template(json!([{"$patch": "replace"}, {"name": "z"}]))).unwrap();
     assert_eq!(after, template(json!([{"name": "z"}])));
 }
 
 #[test]
 fn a_missing_merge_key_is_named() {
     let error = strategic(template(two()), template(json!([{"image": "x"}]))).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "map: map[image:x] does not contain declared merge key: name"
-    );
+    assert_eq!(error.to_string(), "map: map[image:x] does not contain declared merge key: name");
 }
 
 #[test]
@@ -197,25 +119,15 @@ fn json_patches() {
     apply_json(&mut document, &patch).unwrap();
     assert_eq!(document, json!({"data": {"a": "1", "c/d": "3"}}));
     for (bad, malformed) in [
-        (
-            json!([{"op": "test", "path": "/data/a", "value": "nope"}]),
-            false,
-        ),
+        (json!([{"op": "test", "path": "/data/a", "value": "nope"}]), false),
         (json!([{"op": "zap", "path": "/data"}]), false),
-        (
-            json!([{"op": "add", "path": "/data/x", "value": 1}, {"op": "remove", "path": "/nope"}]),
-            false,
-        ),
+        (json!([{"op": "add", "path": "/data/x", "value": 1}, {"op": "remove", "path": "/nope"}]), false),
         (json!({"op": "add"}), true),
         (json!(["x"]), true),
     ] {
         let before = document.clone();
         let error = apply_json(&mut document, &bad).unwrap_err();
-        assert_eq!(
-            (matches!(error, PatchError::Malformed(_)), &document),
-            (malformed, &before),
-            "{bad}"
-        );
+        assert_eq!((matches!(error, PatchError::Malformed(_)), &document), (malformed, &before), "{bad}");
     }
 }
 
@@ -223,27 +135,11 @@ fn json_patches() {
 fn merge_patches_of_the_rfc() {
     for (before, patch, after) in [
         (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-        (
-            json!({"a": "b"}),
-            json!({"b": "c"}),
-            json!({"a": "b", "b": "c"}),
-        ),
-        (
-            json!({"a": "b", "b": "c"}),
-            json!({"a": null}),
-            json!({"b": "c"}),
-        ),
+        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
         (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-        (
-            json!({"a": {"b": "c"}}),
-            json!({"a": {"b": "d", "c": null}}),
-            json!({"a": {"b": "d"}}),
-        ),
-        (
-            json!({}),
-            json!({"a": {"bb": {"ccc": null}}}),
-            json!({"a": {"bb": {}}}),
-        ),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
     ] {
         let mut document = before;
         apply_merge(&mut document, &patch).unwrap();
@@ -262,30 +158,21 @@ fn tree() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            prop::collection::btree_map("[a-d]", inner, 0..4)
-                .prop_map(|m| Value::Object(m.into_iter().collect())),
+            prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
         ]
     })
 }
 
 fn object() -> impl Strategy<Value = Value> {
-    prop::collection::btree_map("[a-d]", tree(), 0..5)
-        .prop_map(|m| Value::Object(m.into_iter().collect()))
+    prop::collection::btree_map("[a-d]", tree(), 0..5).prop_map(|m| Value::Object(m.into_iter().collect()))
 }
 
 /// Containers by unique name, with merged lists inside.
 fn containers() -> impl Strategy<Value = Value> {
-    let env = prop::collection::btree_map("[E-H]", "[0-9]", 0..4).prop_map(|m| {
-        m.into_iter()
-            .map(|(n, v)| json!({"name": n, "value": v}))
-            .collect::<Vec<_>>()
-    });
+    let env = prop::collection::btree_map("[E-H]", "[0-9]", 0..4)
+        .prop_map(|m| m.into_iter().map(|(n, v)| json!({"name": n, "value": v})).collect::<Vec<_>>());
     prop::collection::btree_map("[a-e]", ("[0-9]", env), 0..5).prop_map(|m| {
-        template(
-            m.into_iter()
-                .map(|(n, (image, env))| json!({"name": n, "image": image, "env": env}))
-                .collect(),
-        )
+        template(m.into_iter().map(|(n, (image, env))| json!({"name": n, "image": image, "env": env})).collect())
     })
 }
 

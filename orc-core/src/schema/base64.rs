@@ -5,16 +5,10 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(super) fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = (0..3).fold(0u32, |w, i| {
-            (w << 8) | u32::from(chunk.get(i).copied().unwrap_or(0))
-        });
+        let word = (0..3).fold(0u32, |w, i| (w << 8) | u32::from(chunk.get(i).copied().unwrap_or(0)));
         for i in 0..4 {
             let digit = ALPHABET[((word >> (18 - 6 * i)) & 63) as usize];
-            out.push(if i <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+            out.push(if i <= chunk.len() { char::from(digit) } else { '=' });
         }
     }
     out
@@ -22,8 +16,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 
 /// The bytes, or the position of the first mistake.
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, usize> {
-    let (mut out, mut word, mut digits, mut padding) =
-        (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0, 0);
+    let (mut out, mut word, mut digits, mut padding) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0, 0);
     for (at, byte) in text.bytes().enumerate() {
         if byte == b'\n' || byte == b'\r' {
             continue;

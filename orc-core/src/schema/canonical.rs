@@ -58,9 +58,7 @@ pub fn fill_always(value: &mut Value, message: MessageRef) {
                     map.insert(field.json.to_owned(), missing);
                 }
                 if let Some(value) = map.get_mut(field.json) {
-                    each(field, value, &mut |item, inner| {
-                        inner.into_iter().for_each(|inner| fill_always(item, inner))
-                    });
+                    each(field, value, &mut |item, inner| inner.into_iter().for_each(|inner| fill_always(item, inner)));
                 }
             }
         }
@@ -137,7 +135,5 @@ fn each(field: &Field, value: &mut Value, visit: &mut dyn FnMut(&mut Value, Opti
 
 fn schema_props() -> MessageRef {
     let name = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
-    Schema::builtin()
-        .message(name)
-        .expect("the table has JSONSchemaProps")
+    Schema::builtin().message(name).expect("the table has JSONSchemaProps")
 }

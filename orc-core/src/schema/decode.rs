@@ -86,18 +86,10 @@ where
 {
     let mut cx = Context::default();
     let expect = message.map_or(Expect::CustomObject, Expect::Message);
-    let value = Node {
-        cx: &mut cx,
-        expect,
-    }
-    .deserialize(source)
-    .map_err(|e| DecodeError::from_json(&e))?;
+    let value = Node { cx: &mut cx, expect }.deserialize(source).map_err(|e| DecodeError::from_json(&e))?;
     match cx.wrong {
         Some(text) => Err(DecodeError::Type(text)),
-        None => Ok(Decoded {
-            value,
-            strict: cx.strict,
-        }),
+        None => Ok(Decoded { value, strict: cx.strict }),
     }
 }
 
@@ -114,12 +106,8 @@ pub fn prune(value: &mut Value, message: MessageRef) {
         if let Some(inner) = field.message() {
             match (field.cardinality, value) {
                 (Cardinality::One, value) => prune(value, inner),
-                (Cardinality::List, Value::Array(items)) => {
-                    items.iter_mut().for_each(|v| prune(v, inner))
-                }
-                (Cardinality::Map, Value::Object(items)) => {
-                    items.values_mut().for_each(|v| prune(v, inner))
-                }
+                (Cardinality::List, Value::Array(items)) => items.iter_mut().for_each(|v| prune(v, inner)),
+                (Cardinality::Map, Value::Object(items)) => items.values_mut().for_each(|v| prune(v, inner)),
                 _ => {}
             }
         }
@@ -129,11 +117,7 @@ pub fn prune(value: &mut Value, message: MessageRef) {
 
 impl DecodeError {
     fn from_json(error: &serde_json::Error) -> Self {
-        if error.is_eof() {
-            Self::Truncated
-        } else {
-            Self::Syntax(error.to_string())
-        }
+        if error.is_eof() { Self::Truncated } else { Self::Syntax(error.to_string()) }
     }
 }
 
@@ -159,9 +143,7 @@ impl Expect {
                 Cardinality::Map => Plain::Map(Self::Element(f.kind)),
                 Cardinality::One => Self::Element(f.kind).plain(),
             },
-            Self::Element(Type::Message(at)) => {
-                Plain::of(&Schema::builtin().messages[usize::from(at)])
-            }
+            Self::Element(Type::Message(at)) => Plain::of(&Schema::builtin().messages[usize::from(at)]),
             Self::Element(scalar) => Plain::Scalar(scalar),
             Self::Message(message) => Plain::of(message),
             Self::CustomObject => Plain::Custom,
@@ -236,7 +218,9 @@ impl Context {
             }
         }
         self.fail(match owner {
-            Some(owner) => format!("json: cannot unmarshal {found} into Go struct field {owner}.{names} of type {wanted}"),
+            Some(owner) => {
+                format!("json: cannot unmarshal {found} into Go struct field {owner}.{names} of type {wanted}")
+            }
             None => format!("json: cannot unmarshal {found} into Go value of type {wanted}"),
         });
     }
@@ -302,11 +286,7 @@ impl Node<'_> {
         Node { cx, expect }
     }
 
-    fn members<'de, A: MapAccess<'de>>(
-        self,
-        mut access: A,
-        of: &Members,
-    ) -> Result<Value, A::Error> {
+    fn members<'de, A: MapAccess<'de>>(self, mut access: A, of: &Members) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             let (expect, step) = match of {
@@ -319,10 +299,9 @@ impl Node<'_> {
                         continue;
                     }
                 },
-                Members::Custom if key == "metadata" => (
-                    Expect::Message(Schema::builtin().object_meta()),
-                    Step::Key(key.clone()),
-                ),
+                Members::Custom if key == "metadata" => {
+                    (Expect::Message(Schema::builtin().object_meta()), Step::Key(key.clone()))
+                }
                 Members::Custom => (Expect::Any, Step::Key(key.clone())),
                 Members::Each(expect) => (*expect, Step::Key(key.clone())),
             };
@@ -335,9 +314,7 @@ impl Node<'_> {
             self.cx.path.pop();
             // A second object under the same key is decoded into the first, as Go does.
             match (map.get_mut(&key), value) {
-                (Some(Value::Object(first)), Value::Object(second))
-                    if matches!(expect, Expect::Field(_)) =>
-                {
+                (Some(Value::Object(first)), Value::Object(second)) if matches!(expect, Expect::Field(_)) => {
                     first.extend(second);
                 }
                 (_, value) => drop(map.insert(key, value)),
@@ -365,9 +342,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             Plain::Object(message) => self.members(access, &Members::Message(message)),
             Plain::Custom => self.members(access, &Members::Custom),
             Plain::Map(expect) | Plain::Any(expect) => self.members(access, &Members::Each(expect)),
-            Plain::Shaped(m) if is_schema_union(m.shape) => {
-                self.members(access, &Members::Message(schema_props()))
-            }
+            Plain::Shaped(m) if is_schema_union(m.shape) => self.members(access, &Members::Message(schema_props())),
             Plain::List(_) | Plain::Scalar(_) | Plain::Shaped(_) => {
                 while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(self.wrong("object"))
@@ -435,17 +410,12 @@ impl<'de> Visitor<'de> for Node<'_> {
 }
 
 fn is_schema_union(shape: Shape) -> bool {
-    matches!(
-        shape,
-        Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings
-    )
+    matches!(shape, Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings)
 }
 
 fn schema_props() -> MessageRef {
     let name = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
-    Schema::builtin()
-        .message(name)
-        .expect("the table has JSONSchemaProps")
+    Schema::builtin().message(name).expect("the table has JSONSchemaProps")
 }
 
 /// The Go type of a place, for messages.

@@ -22,6 +22,5 @@ mod time;
 pub use canonical::{canonical, fill_always, normalise};
 pub use decode::{DecodeError, Decoded, StrictError, check, decode, decode_json, prune};
 pub use table::{
-    Cardinality, Field, ListType, MapType, Message, MessageRef, PatchStrategy, Presence, Schema,
-    Shape, Type,
+    Cardinality, Field, ListType, MapType, Message, MessageRef, PatchStrategy, Presence, Schema, Shape, Type,
 };

@@ -13,9 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::table::{
-    Cardinality, Field, ListType, MapType, Message, PatchStrategy, Presence, Schema, Shape, Type,
-};
+use super::table::{Cardinality, Field, ListType, MapType, Message, PatchStrategy, Presence, Schema, Shape, Type};
 
 struct Package {
     name: &'static str,
@@ -26,10 +24,7 @@ pub(super) fn parse(text: &'static str) -> Schema {
     let names = index(text);
     let mut messages: Vec<Message> = Vec::with_capacity(names.len());
     let mut by_kind = BTreeMap::new();
-    let mut package = Package {
-        name: "",
-        group: None,
-    };
+    let mut package = Package { name: "", group: None };
     let mut alias = "";
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix('@') {
@@ -49,22 +44,12 @@ pub(super) fn parse(text: &'static str) -> Schema {
     for at in 0..messages.len() {
         let mut fields = Vec::new();
         resolve(&messages, at, &mut fields);
-        let mut by_json: Vec<u16> = (0..fields.len())
-            .map(|i| u16::try_from(i).expect("few fields"))
-            .collect();
+        let mut by_json: Vec<u16> = (0..fields.len()).map(|i| u16::try_from(i).expect("few fields")).collect();
         by_json.sort_by_key(|&i| fields[usize::from(i)].json);
         (messages[at].fields, messages[at].by_json) = (fields, by_json);
     }
-    let by_name = messages
-        .iter()
-        .enumerate()
-        .map(|(at, m)| (m.name, at))
-        .collect();
-    Schema {
-        messages,
-        by_name,
-        by_kind,
-    }
+    let by_name = messages.iter().enumerate().map(|(at, m)| (m.name, at)).collect();
+    Schema { messages, by_name, by_kind }
 }
 
 /// `alias.Name` of every message to its position.
@@ -89,13 +74,7 @@ fn read_package(rest: &'static str) -> (&'static str, Package) {
         "+" => Some(""),
         group => Some(group),
     };
-    (
-        alias.expect("an alias"),
-        Package {
-            name: name.expect("a package"),
-            group,
-        },
-    )
+    (alias.expect("an alias"), Package { name: name.expect("a package"), group })
 }
 
 fn read_message(rest: &'static str, package: &Package) -> Message {
@@ -152,11 +131,7 @@ fn shape(package: &str, short: &str) -> Shape {
 
 fn read_field(line: &'static str, alias: &str, names: &HashMap<(&str, &str), u16>) -> Field {
     let mut parts = line.split(' ');
-    let mut next = || {
-        parts
-            .next()
-            .unwrap_or_else(|| panic!("a short line in schema.txt: {line}"))
-    };
+    let mut next = || parts.next().unwrap_or_else(|| panic!("a short line in schema.txt: {line}"));
     let (json, number, kind, presence) = (next(), next(), next(), next());
     let (cardinality, kind) = read_type(kind, alias, names);
     let mut field = Field {
@@ -181,11 +156,7 @@ fn read_field(line: &'static str, alias: &str, names: &HashMap<(&str, &str), u16
     field
 }
 
-fn read_type(
-    token: &'static str,
-    alias: &str,
-    names: &HashMap<(&str, &str), u16>,
-) -> (Cardinality, Type) {
+fn read_type(token: &'static str, alias: &str, names: &HashMap<(&str, &str), u16>) -> (Cardinality, Type) {
     let (cardinality, token) = match (token.strip_prefix('*'), token.strip_prefix('%')) {
         (Some(rest), _) => (Cardinality::List, rest),
         (_, Some(rest)) => (Cardinality::Map, rest),
@@ -201,11 +172,7 @@ fn read_type(
         name => {
             let (home, short) = name.rsplit_once('.').expect("a message type has a dot");
             let home = if home.is_empty() { alias } else { home };
-            Type::Message(
-                *names
-                    .get(&(home, short))
-                    .unwrap_or_else(|| panic!("no such message: {home}.{short}")),
-            )
+            Type::Message(*names.get(&(home, short)).unwrap_or_else(|| panic!("no such message: {home}.{short}")))
         }
     };
     (cardinality, kind)

@@ -27,23 +27,17 @@ pub(super) fn json_type(value: &Value) -> &'static str {
 
 pub(super) fn check(kind: Type, value: &Value) -> Verdict {
     let fits = match (kind, value) {
-        (Type::Bool, Value::Bool(_))
-        | (Type::String, Value::String(_))
-        | (Type::Double, Value::Number(_)) => true,
+        (Type::Bool, Value::Bool(_)) | (Type::String, Value::String(_)) | (Type::Double, Value::Number(_)) => true,
         (Type::Int32, Value::Number(n)) => match n.as_i64().and_then(|n| i32::try_from(n).ok()) {
             Some(_) => true,
             None => {
-                return Verdict::WrongType {
-                    found: format!("number {n}"),
-                };
+                return Verdict::WrongType { found: format!("number {n}") };
             }
         },
         (Type::Int64, Value::Number(n)) => match n.as_i64() {
             Some(_) => true,
             None => {
-                return Verdict::WrongType {
-                    found: format!("number {n}"),
-                };
+                return Verdict::WrongType { found: format!("number {n}") };
             }
         },
         (Type::Bytes, Value::String(text)) => match base64::decode(text) {
@@ -54,13 +48,7 @@ pub(super) fn check(kind: Type, value: &Value) -> Verdict {
         },
         _ => false,
     };
-    if fits {
-        Verdict::Fits
-    } else {
-        Verdict::WrongType {
-            found: json_type(value).to_owned(),
-        }
-    }
+    if fits { Verdict::Fits } else { Verdict::WrongType { found: json_type(value).to_owned() } }
 }
 
 /// The canonical form of a scalar that stands for a message.
@@ -71,9 +59,7 @@ pub(super) fn shaped(shape: Shape, value: Value) -> Result<Value, Verdict> {
         (Shape::IntOrString, value @ Value::String(_)) => Ok(value),
         (Shape::IntOrString, value @ Value::Number(_)) => match check(Type::Int32, &value) {
             Verdict::Fits => Ok(value),
-            _ => Err(Verdict::Unreadable(format!(
-                "json: cannot unmarshal number {value} into Go value of type int32"
-            ))),
+            _ => Err(Verdict::Unreadable(format!("json: cannot unmarshal number {value} into Go value of type int32"))),
         },
         (Shape::Time | Shape::MicroTime, Value::String(text)) => {
             let micro = shape == Shape::MicroTime;
@@ -82,9 +68,7 @@ pub(super) fn shaped(shape: Shape, value: Value) -> Result<Value, Verdict> {
         }
         (Shape::Duration, Value::String(text)) => Ok(text.into()),
         (Shape::SchemaOrBool, value @ Value::Bool(_)) => Ok(value),
-        (_, value) => Err(Verdict::WrongType {
-            found: json_type(&value).to_owned(),
-        }),
+        (_, value) => Err(Verdict::WrongType { found: json_type(&value).to_owned() }),
     }
 }
 

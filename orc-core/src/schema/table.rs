@@ -177,36 +177,29 @@ impl Field {
 impl Message {
     /// The field of a JSON name.
     pub fn field(&self, json: &str) -> Option<&Field> {
-        let at = self
-            .by_json
-            .binary_search_by(|&at| self.fields[usize::from(at)].json.cmp(json))
-            .ok()?;
+        let at = self.by_json.binary_search_by(|&at| self.fields[usize::from(at)].json.cmp(json)).ok()?;
         Some(&self.fields[usize::from(self.by_json[at])])
     }
 
     /// The last part of the name: `Container`.
     pub fn short_name(&self) -> &'static str {
-        self.name
-            .rsplit_once('.')
-            .map_or(self.name, |(_, short)| short)
+        self.name.rsplit_once('.').map_or(self.name, |(_, short)| short)
     }
 
     /// The name as Go prints it: `v1.Container`.
     pub fn go_name(&self) -> &'static str {
-        let stem = self
-            .name
-            .rsplit_once('.')
-            .map_or("", |(package, _)| package);
-        stem.rfind('.')
-            .map_or(self.name, |dot| &self.name[dot + 1..])
+        let stem = self.name.rsplit_once('.').map_or("", |(package, _)| package);
+        stem.rfind('.').map_or(self.name, |dot| &self.name[dot + 1..])
     }
 
     /// The name in the OpenAPI documents: `io.k8s.api.core.v1.Container`.
     pub fn openapi_name(&self) -> String {
         let tail = self.name.strip_prefix("k8s.io.").unwrap_or(self.name);
-        let tail = tail
-            .replacen("apiextensions_apiserver", "apiextensions-apiserver", 1)
-            .replacen("kube_aggregator", "kube-aggregator", 1);
+        let tail = tail.replacen("apiextensions_apiserver", "apiextensions-apiserver", 1).replacen(
+            "kube_aggregator",
+            "kube-aggregator",
+            1,
+        );
         format!("io.k8s.{tail}")
     }
 }
@@ -214,18 +207,15 @@ impl Message {
 impl Schema {
     /// The table of the served level, decoded at first use.
     pub fn builtin() -> &'static Self {
-        static BUILTIN: LazyLock<Schema> =
-            LazyLock::new(|| parse::parse(include_str!("../../data/schema.txt")));
+        static BUILTIN: LazyLock<Schema> = LazyLock::new(|| parse::parse(include_str!("../../data/schema.txt")));
         &BUILTIN
     }
 
     /// The message of a kind. Options, `Status` and the like are kinds of every group.
     pub fn message_of(&self, group: &str, version: &str, kind: &str) -> Option<MessageRef> {
         let builtin = Self::builtin();
-        let at = self
-            .by_kind
-            .get(&(group, version, kind))
-            .or_else(|| self.by_kind.get(&("meta.k8s.io", "v1", kind)))?;
+        let at =
+            self.by_kind.get(&(group, version, kind)).or_else(|| self.by_kind.get(&("meta.k8s.io", "v1", kind)))?;
         builtin.messages.get(*at)
     }
 
@@ -237,15 +227,12 @@ impl Schema {
 
     /// The message of a full protobuf name, such as `k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta`.
     pub fn message(&self, name: &str) -> Option<MessageRef> {
-        self.by_name
-            .get(name)
-            .and_then(|&at| Self::builtin().messages.get(at))
+        self.by_name.get(name).and_then(|&at| Self::builtin().messages.get(at))
     }
 
     /// `ObjectMeta`, which every object has, custom ones too.
     pub fn object_meta(&self) -> MessageRef {
-        self.message("k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta")
-            .expect("the table has ObjectMeta")
+        self.message("k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("the table has ObjectMeta")
     }
 
     /// All messages, by package and name.

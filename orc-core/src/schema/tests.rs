@@ -14,38 +14,19 @@ fn the_table_is_whole() {
     assert!(schema.messages().count() > 600);
     for m in schema.messages() {
         for field in &m.fields {
-            assert!(
-                std::ptr::eq(m.field(field.json).unwrap(), field),
-                "{} {} is found",
-                m.name,
-                field.json
-            );
+            assert!(std::ptr::eq(m.field(field.json).unwrap(), field), "{} {} is found", m.name, field.json);
         }
     }
-    let container = message("v1", "Pod")
-        .field("spec")
-        .unwrap()
-        .message()
-        .unwrap()
-        .field("containers")
-        .unwrap();
+    let container = message("v1", "Pod").field("spec").unwrap().message().unwrap().field("containers").unwrap();
     assert_eq!(container.patch.merge_key, Some("name"));
-    assert_eq!(
-        container.message().unwrap().openapi_name(),
-        "io.k8s.api.core.v1.Container"
-    );
-    assert_eq!(
-        message("apps/v1", "DeleteOptions").go_name(),
-        "v1.DeleteOptions"
-    );
+    assert_eq!(container.message().unwrap().openapi_name(), "io.k8s.api.core.v1.Container");
+    assert_eq!(message("apps/v1", "DeleteOptions").go_name(), "v1.DeleteOptions");
     assert!(schema.message_of_type("v1", "Nope").is_none());
 }
 
 #[test]
 fn inlined_parts_stand_in_the_parent() {
-    let volume = Schema::builtin()
-        .message("k8s.io.api.core.v1.Volume")
-        .unwrap();
+    let volume = Schema::builtin().message("k8s.io.api.core.v1.Volume").unwrap();
     assert!(volume.field("emptyDir").is_some() && volume.field("volumeSource").is_none());
 }
 
@@ -58,10 +39,7 @@ fn strict_errors_in_document_order() {
         "strict decoding error: unknown field \"spec.containers[0].nope\", unknown field \"spec.containers[0].env[0].valeu\", \
          unknown field \"z9\", unknown field \"z10\""
     );
-    assert_eq!(
-        decoded.value,
-        json!({"spec": {"containers": [{"name": "c", "env": [{"name": "A"}]}]}})
-    );
+    assert_eq!(decoded.value, json!({"spec": {"containers": [{"name": "c", "env": [{"name": "A"}]}]}}));
 }
 
 #[test]
@@ -72,83 +50,45 @@ fn duplicates_are_reported_and_the_last_wins() {
         decoded.strict_error().unwrap(),
         "strict decoding error: duplicate field \"data.a\", duplicate field \"immutable\""
     );
-    assert_eq!(
-        decoded.value,
-        json!({"data": {"a": "2"}, "immutable": true})
-    );
+    assert_eq!(decoded.value, json!({"data": {"a": "2"}, "immutable": true}));
 }
 
 #[test]
 fn custom_objects_keep_everything_but_metadata_is_typed() {
-    let decoded = decode_json(
-        br#"{"metadata":{"name":"w","bogus":1},"spec":{"size":"a","size":"b"}}"#,
-        None,
-    )
-    .unwrap();
+    let decoded = decode_json(br#"{"metadata":{"name":"w","bogus":1},"spec":{"size":"a","size":"b"}}"#, None).unwrap();
     assert_eq!(
-        decoded
-            .strict
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-        [
-            "unknown field \"metadata.bogus\"",
-            "duplicate field \"spec.size\""
-        ]
+        decoded.strict.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["unknown field \"metadata.bogus\"", "duplicate field \"spec.size\""]
     );
-    assert_eq!(
-        decoded.value,
-        json!({"metadata": {"name": "w"}, "spec": {"size": "b"}})
-    );
+    assert_eq!(decoded.value, json!({"metadata": {"name": "w"}, "spec": {"size": "b"}}));
 }
 
 #[test]
 fn wrong_types_in_gos_words() {
-    let wrong = |version, kind, body: Value| {
-        check(&body, Some(message(version, kind)))
-            .unwrap_err()
-            .to_string()
-    };
+    let wrong = |version, kind, body: Value| check(&body, Some(message(version, kind))).unwrap_err().to_string();
     assert_eq!(
         wrong("v1", "ConfigMap", json!({"data": {"a": 1}})),
         "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
     );
     assert_eq!(
-        wrong(
-            "apps/v1",
-            "Deployment",
-            json!({"spec": {"replicas": "three"}})
-        ),
+        wrong("apps/v1", "Deployment", json!({"spec": {"replicas": "three"}})),
         "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
     );
     assert_eq!(
-        wrong(
-            "apps/v1",
-            "Deployment",
-            json!({"spec": {"replicas": 1_099_511_627_776_i64}})
-        ),
+        wrong("apps/v1", "Deployment", json!({"spec": {"replicas": 1_099_511_627_776_i64}})),
         "json: cannot unmarshal number 1099511627776 into Go struct field DeploymentSpec.spec.replicas of type int32"
     );
-    assert_eq!(
-        wrong("v1", "ConfigMap", json!({"binaryData": {"a": "!!"}})),
-        "illegal base64 data at input byte 0"
-    );
+    assert_eq!(wrong("v1", "ConfigMap", json!({"binaryData": {"a": "!!"}})), "illegal base64 data at input byte 0");
     assert!(
         wrong("v1", "Pod", json!({"spec": {"overhead": {"cpu": "lots"}}}))
             .starts_with("quantities must match the regular expression")
     );
-    assert!(
-        wrong("v1", "Pod", json!({"spec": []}))
-            .contains("array into Go struct field Pod.spec of type v1.PodSpec")
-    );
+    assert!(wrong("v1", "Pod", json!({"spec": []})).contains("array into Go struct field Pod.spec of type v1.PodSpec"));
 }
 
 #[test]
 fn bodies_that_are_no_json() {
-    assert_eq!(
-        decode_json(b"{\"a\":", None).unwrap_err().to_string(),
-        "unexpected end of JSON input"
-    );
+    assert_eq!(decode_json(b"{\"a\":", None).unwrap_err().to_string(), "unexpected end of JSON input");
     assert!(decode_json(b"{} x", None).is_err());
 }
 
@@ -197,18 +137,12 @@ fn schemas_of_definitions_are_understood() {
         "unknown field \"spec.versions[0].schema.openAPIV3Schema.properties.a.items.bogus\""
     );
     let a = &decoded.value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["a"];
-    assert_eq!(
-        *a,
-        json!({"items": {"type": "string"}, "additionalProperties": false, "default": {"x": null}})
-    );
+    assert_eq!(*a, json!({"items": {"type": "string"}, "additionalProperties": false, "default": {"x": null}}));
 }
 
 #[test]
 fn prune_drops_unknown_fields_only() {
     let mut value = json!({"a": 1, "metadata": {"name": "x", "b": 1}, "spec": {"containers": [{"c": 1, "name": "n"}]}});
     prune(&mut value, message("v1", "Pod"));
-    assert_eq!(
-        value,
-        json!({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "n"}]}})
-    );
+    assert_eq!(value, json!({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "n"}]}}));
 }

@@ -9,11 +9,7 @@ pub(super) struct Moment {
 
 /// Reads a time. With `micro`, exactly six fractional digits are wanted; without, any fraction is read and dropped.
 pub(super) fn parse(text: &str, micro: bool) -> Result<Moment, String> {
-    let layout = if micro {
-        "2006-01-02T15:04:05.000000Z07:00"
-    } else {
-        "2006-01-02T15:04:05Z07:00"
-    };
+    let layout = if micro { "2006-01-02T15:04:05.000000Z07:00" } else { "2006-01-02T15:04:05Z07:00" };
     read(text, micro).map_err(|(rest, element)| {
         if element.is_empty() {
             format!("parsing time {text:?}: {rest} out of range")
@@ -28,11 +24,7 @@ pub(super) fn format(at: Moment, micro: bool) -> String {
     let (days, second) = (at.seconds.div_euclid(86_400), at.seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let fraction = if micro {
-        format!(".{:06}", at.nanos / 1000)
-    } else {
-        String::new()
-    };
+    let fraction = if micro { format!(".{:06}", at.nanos / 1000) } else { String::new() };
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
@@ -51,11 +43,7 @@ fn read(text: &str, micro: bool) -> Result<Moment, Mistake<'_>> {
     let minute = digits(&mut rest, 2, "04")?;
     literal(&mut rest, ":")?;
     let second = digits(&mut rest, 2, "05")?;
-    let nanos = if micro {
-        micros(&mut rest)?
-    } else {
-        fraction(&mut rest)
-    };
+    let nanos = if micro { micros(&mut rest)? } else { fraction(&mut rest) };
     for (value, low, high, name) in [
         (month, 1, 12, "month"),
         (day, 1, month_days(year, month), "day"),
@@ -76,10 +64,7 @@ fn read(text: &str, micro: bool) -> Result<Moment, Mistake<'_>> {
 }
 
 fn digits<'a>(rest: &mut &'a str, count: usize, element: &'static str) -> Result<i64, Mistake<'a>> {
-    let found = rest
-        .get(..count)
-        .filter(|t| t.bytes().all(|b| b.is_ascii_digit()))
-        .ok_or((*rest, element))?;
+    let found = rest.get(..count).filter(|t| t.bytes().all(|b| b.is_ascii_digit())).ok_or((*rest, element))?;
     let value = found.parse().map_err(|_| (*rest, element))?;
     *rest = &rest[count..];
     Ok(value)
@@ -93,10 +78,7 @@ fn literal<'a>(rest: &mut &'a str, text: &'static str) -> Result<(), Mistake<'a>
 fn micros<'a>(rest: &mut &'a str) -> Result<u32, Mistake<'a>> {
     let start = *rest;
     let tail = start.strip_prefix('.').ok_or((start, ".000000"))?;
-    let found = tail
-        .get(..6)
-        .filter(|t| t.bytes().all(|b| b.is_ascii_digit()))
-        .ok_or((start, ".000000"))?;
+    let found = tail.get(..6).filter(|t| t.bytes().all(|b| b.is_ascii_digit())).ok_or((start, ".000000"))?;
     let value: u32 = found.parse().map_err(|_| (start, ".000000"))?;
     *rest = &tail[6..];
     Ok(value * 1000)
@@ -110,11 +92,8 @@ fn fraction(rest: &mut &str) -> u32 {
     if count == 0 {
         return 0;
     }
-    let nanos = tail[..count]
-        .bytes()
-        .chain(std::iter::repeat(b'0'))
-        .take(9)
-        .fold(0, |n, b| n * 10 + u32::from(b - b'0'));
+    let nanos =
+        tail[..count].bytes().chain(std::iter::repeat(b'0')).take(9).fold(0, |n, b| n * 10 + u32::from(b - b'0'));
     *rest = &tail[count..];
     nanos
 }
@@ -137,10 +116,7 @@ fn zone<'a>(rest: &mut &'a str) -> Result<i64, Mistake<'a>> {
         }
         digits(rest, 2, "Z07:00")
     };
-    let (hours, minutes) = (
-        part(true).map_err(|_| (start, "Z07:00"))?,
-        part(false).map_err(|_| (start, "Z07:00"))?,
-    );
+    let (hours, minutes) = (part(true).map_err(|_| (start, "Z07:00"))?, part(false).map_err(|_| (start, "Z07:00"))?);
     Ok(sign * (hours * 3600 + minutes * 60))
 }
 
@@ -167,10 +143,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let shifted = (5 * of_year + 2) / 153;
-    let (day, month) = (
-        of_year - (153 * shifted + 2) / 5 + 1,
-        (shifted + 2) % 12 + 1,
-    );
+    let (day, month) = (of_year - (153 * shifted + 2) / 5 + 1, (shifted + 2) % 12 + 1);
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -183,16 +156,7 @@ mod tests {
     fn reads_and_writes() {
         let at = parse("2024-02-29T23:59:59.5+02:00", false).unwrap();
         assert_eq!(format(at, false), "2024-02-29T21:59:59Z");
-        assert_eq!(
-            format(
-                Moment {
-                    seconds: 0,
-                    nanos: 1_000
-                },
-                true
-            ),
-            "1970-01-01T00:00:00.000001Z"
-        );
+        assert_eq!(format(Moment { seconds: 0, nanos: 1_000 }, true), "1970-01-01T00:00:00.000001Z");
         assert_eq!(parse("1969-12-31T23:59:59Z", false).unwrap().seconds, -1);
     }
 

@@ -74,7 +74,11 @@ async fn carry(listener: TcpListener, to: SocketAddr) {
 
 impl ProcessRuntime {
     /// Opens a pod's host ports. With the host's network the pod opens them itself.
-    pub(super) async fn open_ports(&self, config: &SandboxConfig, pod: Option<IpAddr>) -> Result<OpenPorts, RuntimeError> {
+    pub(super) async fn open_ports(
+        &self,
+        config: &SandboxConfig,
+        pod: Option<IpAddr>,
+    ) -> Result<OpenPorts, RuntimeError> {
         let mut open_ports = OpenPorts::default();
         if let Some(pod) = pod {
             for mapping in config.port_mappings.iter().filter(|mapping| mapping.host_port != 0) {

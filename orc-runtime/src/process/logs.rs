@@ -155,7 +155,8 @@ impl Reader {
                 return Ok(None);
             }
             let status = self.runtime.container(&self.id).map(|(pod, c)| self.runtime.container_status_of(&pod, &c));
-            self.last_round = !status.is_ok_and(|s| matches!(s.state, ContainerState::Running | ContainerState::Created));
+            self.last_round =
+                !status.is_ok_and(|s| matches!(s.state, ContainerState::Running | ContainerState::Created));
             if !self.last_round {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }

@@ -65,12 +65,7 @@ impl ProcessRuntime {
         Ok(())
     }
 
-    async fn build(
-        &self,
-        id: &SandboxId,
-        dir: &PodDir,
-        config: SandboxConfig,
-    ) -> Result<SandboxRecord, RuntimeError> {
+    async fn build(&self, id: &SandboxId, dir: &PodDir, config: SandboxConfig) -> Result<SandboxRecord, RuntimeError> {
         // A directory without record is the rest of an attempt that was killed.
         client::shut_down(dir).await;
         dir.remove().map_err(failed("clear the pod's directory"))?;
@@ -167,7 +162,8 @@ impl ProcessRuntime {
         let record = &pod.record;
         let config = &record.config;
         // A pod's link ends in the node's namespace: when that is another one now, the pod is cut off.
-        let connected = config.host_network || shim::namespace_id("self", "net").is_ok_and(|n| n == record.node_network);
+        let connected =
+            config.host_network || shim::namespace_id("self", "net").is_ok_and(|n| n == record.node_network);
         let ready = !record.stopped && connected && pod.dir.shim_is_alive();
         SandboxStatus {
             id: record.id.clone(),

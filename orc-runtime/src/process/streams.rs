@@ -110,9 +110,7 @@ impl ProcessRuntime {
                 fds.push(theirs);
                 session.stdin = Some(Box::new(ours));
             }
-            for (wanted, slot) in
-                [(streams.stdout, &mut session.stdout), (streams.stderr, &mut session.stderr)]
-            {
+            for (wanted, slot) in [(streams.stdout, &mut session.stdout), (streams.stderr, &mut session.stderr)] {
                 if wanted {
                     let (theirs, ours) = output()?;
                     fds.push(theirs);
@@ -246,9 +244,7 @@ impl Streams for ProcessRuntime {
         let failed = |error| RuntimeError::io(format!("connect to port {port} in the pod"), error);
         let shim = pod.dir.shim().map_err(failed)?.map(|shim| shim.pid.to_string());
         let namespace = match shim {
-            Some(pid) if !pod.record.config.host_network => {
-                Some(crate::shim::namespace(&pid, "net").map_err(failed)?)
-            }
+            Some(pid) if !pod.record.config.host_network => Some(crate::shim::namespace(&pid, "net").map_err(failed)?),
             _ => None,
         };
         let connect = move || {

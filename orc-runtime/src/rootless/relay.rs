@@ -58,8 +58,7 @@ fn execute_inside(holder: &OwnedFd, me: u32, socket: &UnixStream, listeners: &[T
     let prepare = || {
         rustix::process::setpgid(None, None)?;
         let cwd = std::env::current_dir()?;
-        let kinds =
-            sys::CLONE_NEWUSER | sys::CLONE_NEWNS | sys::CLONE_NEWNET | sys::CLONE_NEWUTS | sys::CLONE_NEWIPC;
+        let kinds = sys::CLONE_NEWUSER | sys::CLONE_NEWNS | sys::CLONE_NEWNET | sys::CLONE_NEWUTS | sys::CLONE_NEWIPC;
         sys::setns(holder.as_fd(), kinds)?;
         // Joining a mount namespace moves to its root.
         std::env::set_current_dir(cwd)?;

@@ -311,7 +311,10 @@ pub(crate) fn exec(container: &Container, argv: &[String], stdio: [Option<OwnedF
 
 /// The helper's `\x01<pid>\x02` and the program's error text come in either order.
 fn pid_and_error(text: &str) -> (Option<i32>, String) {
-    match text.split_once('\x01').and_then(|(before, rest)| rest.split_once('\x02').map(|(pid, after)| (before, pid, after))) {
+    match text
+        .split_once('\x01')
+        .and_then(|(before, rest)| rest.split_once('\x02').map(|(pid, after)| (before, pid, after)))
+    {
         Some((before, pid, after)) => (pid.parse().ok(), format!("{before}{after}")),
         None => (None, text.to_owned()),
     }

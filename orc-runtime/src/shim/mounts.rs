@@ -9,8 +9,26 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind_recursive, mou
 
 /// File systems that hold no files of the host: containers get their own, or none.
 const PSEUDO: [&str; 20] = [
-    "proc", "sysfs", "cgroup", "cgroup2", "devtmpfs", "devpts", "mqueue", "hugetlbfs", "debugfs", "tracefs",
-    "securityfs", "pstore", "bpf", "fusectl", "configfs", "autofs", "binfmt_misc", "nsfs", "rpc_pipefs", "overlay",
+    "proc",
+    "sysfs",
+    "cgroup",
+    "cgroup2",
+    "devtmpfs",
+    "devpts",
+    "mqueue",
+    "hugetlbfs",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "pstore",
+    "bpf",
+    "fusectl",
+    "configfs",
+    "autofs",
+    "binfmt_misc",
+    "nsfs",
+    "rpc_pipefs",
+    "overlay",
 ];
 
 /// Where something is mounted.

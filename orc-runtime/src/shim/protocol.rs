@@ -85,13 +85,25 @@ pub(crate) struct ExecSpec {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     Start(Box<StartSpec>),
-    Kill { container: String, signal: i32 },
+    Kill {
+        container: String,
+        signal: i32,
+    },
     Exec(ExecSpec),
     /// Descriptors: output and error output of the client, those that are wanted. The reply carries the container's
     /// input (a pipe's writing end, or its terminal) when asked for.
-    Attach { container: String, stdin: bool, stdout: bool, stderr: bool },
-    ReopenLog { container: String },
-    Forget { container: String },
+    Attach {
+        container: String,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+    },
+    ReopenLog {
+        container: String,
+    },
+    Forget {
+        container: String,
+    },
     Subscribe,
     /// Kill everything and end.
     Shutdown,
@@ -100,13 +112,21 @@ pub(crate) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     Done,
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     /// The program could not be executed; an exit record is written.
-    StartFailed { message: String },
+    StartFailed {
+        message: String,
+    },
     NotFound,
     NotRunning,
-    Started { pid: i32 },
-    Exited { code: i32 },
+    Started {
+        pid: i32,
+    },
+    Exited {
+        code: i32,
+    },
     Changed,
 }
 

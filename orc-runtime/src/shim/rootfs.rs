@@ -169,12 +169,8 @@ impl<'a> Layers<'a> {
         }
         copy_attributes(lower, &upper)?;
         let extra = if self.user_namespace { ",userxattr" } else { "" };
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={},volatile{extra}",
-            escape(lower),
-            escape(&upper),
-            escape(&work)
-        );
+        let options =
+            format!("lowerdir={},upperdir={},workdir={},volatile{extra}", escape(lower), escape(&upper), escape(&work));
         let options = std::ffi::CString::new(options).map_err(|_| io::ErrorKind::InvalidInput)?;
         let target = self.at(lower);
         named(mount("overlay", &target, "overlay", MountFlags::empty(), options.as_c_str()), "overlay", lower)?;
@@ -330,9 +326,8 @@ fn place_mounts(spec: &StartSpec, sources: Vec<(OwnedFd, bool)>) -> io::Result<(
     all.sort_by_key(|(mount, _)| mount.container_path.components().count());
     for (wanted, (source, directory)) in all {
         let at = wanted.container_path.as_path();
-        make_target(at, directory).map_err(|error| {
-            io::Error::new(error.kind(), format!("make mount point {}: {error}", at.display()))
-        })?;
+        make_target(at, directory)
+            .map_err(|error| io::Error::new(error.kind(), format!("make mount point {}: {error}", at.display())))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         named(move_mount(&source, "", CWD, at, flags), "mount", at)?;
         let propagation = match wanted.propagation {

@@ -110,7 +110,11 @@ fn signal_set(signals: &[i32]) -> libc::sigset_t {
 
 /// Every signal that can be caught.
 pub(crate) fn all_signals() -> Vec<i32> {
-    (1..=31).filter(|s| ![libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE].contains(s)).collect()
+    (1..=31)
+        .filter(|s| {
+            ![libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE].contains(s)
+        })
+        .collect()
 }
 
 /// Blocks the signals and returns a descriptor that reads them.
@@ -206,11 +210,7 @@ pub(crate) fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> io::Res
 pub(crate) fn dup_to(fd: RawFd, at: RawFd) -> io::Result<()> {
     // SAFETY: `at` is one of 0, 1, 2, which this process does not own through any OwnedFd at this point.
     unsafe {
-        if fd == at {
-            check(libc::fcntl(fd, libc::F_SETFD, 0)).map(drop)
-        } else {
-            check(libc::dup2(fd, at)).map(drop)
-        }
+        if fd == at { check(libc::fcntl(fd, libc::F_SETFD, 0)).map(drop) } else { check(libc::dup2(fd, at)).map(drop) }
     }
 }
 

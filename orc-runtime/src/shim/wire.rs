@@ -7,8 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,10 +94,7 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
 }
 
 /// Waits for one whole message and takes no byte beyond it: the next one may be somebody else's to read.
-pub(crate) fn receive_message<T: DeserializeOwned>(
-    socket: BorrowedFd<'_>,
-    fds: &mut Vec<OwnedFd>,
-) -> io::Result<T> {
+pub(crate) fn receive_message<T: DeserializeOwned>(socket: BorrowedFd<'_>, fds: &mut Vec<OwnedFd>) -> io::Result<T> {
     let mut buffer = Vec::new();
     loop {
         let missing = match buffer.first_chunk::<4>() {

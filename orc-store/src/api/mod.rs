@@ -16,8 +16,8 @@ use orc_core::{ApiError, Doc, Name, Object, ObjectKey, ResourceId, Revision};
 
 pub use self::watch::TypedEvent;
 use crate::client::{
-    Continue, DeleteOptions, Freshness, Gotten, Intent, ListOptions, ObjectClient, Outcome, PatchKind, ReadOptions, Scope,
-    Subresource, Target, WriteOptions, WriteRequest,
+    Continue, DeleteOptions, Freshness, Gotten, Intent, ListOptions, ObjectClient, Outcome, PatchKind, ReadOptions,
+    Scope, Subresource, Target, WriteOptions, WriteRequest,
 };
 
 /// Objects of one type, in one namespace or in all.
@@ -207,7 +207,9 @@ impl<K: Object> Api<K> {
         match self.client.write(WriteRequest { target, intent, options }).await?.outcome {
             Outcome::Persisted(stored) => stored.view(),
             Outcome::Unsaved(doc) => doc.to_typed().map(Arc::new),
-            Outcome::Collection(_) | Outcome::Status(_) => Err(ApiError::internal("the write did not return an object")),
+            Outcome::Collection(_) | Outcome::Status(_) => {
+                Err(ApiError::internal("the write did not return an object"))
+            }
         }
     }
 

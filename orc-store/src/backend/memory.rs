@@ -10,7 +10,9 @@ use orc_core::Revision;
 use parking_lot::Mutex;
 
 use super::ring::Ring;
-use super::{Backend, BackendError, Bounds, Expect, KeyRange, Page, RawChange, RawEvent, RawFeed, RawKey, RawPage, RawRecord};
+use super::{
+    Backend, BackendError, Bounds, Expect, KeyRange, Page, RawChange, RawEvent, RawFeed, RawKey, RawPage, RawRecord,
+};
 
 /// A backend in memory. Nothing survives the process.
 pub struct MemoryBackend {

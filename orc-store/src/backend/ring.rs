@@ -72,7 +72,8 @@ impl Ring {
     /// A feed of the changes after a revision.
     pub(super) fn feed(self: &Arc<Self>, after: Revision) -> Result<RawFeed, BackendError> {
         self.batch(after)?;
-        let state = Cursor { news: self.news.subscribe(), ring: self.clone(), at: after, ready: VecDeque::new(), told: after };
+        let state =
+            Cursor { news: self.news.subscribe(), ring: self.clone(), at: after, ready: VecDeque::new(), told: after };
         Ok(Box::pin(stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             match state.next().await {

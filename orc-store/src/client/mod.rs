@@ -13,11 +13,12 @@ use futures::Stream;
 use orc_core::ApiError;
 
 pub use options::{
-    Continue, DeleteOptions, Freshness, ListOptions, Preconditions, Propagation, ReadOptions, Selection, WatchOptions, WatchStart,
+    Continue, DeleteOptions, Freshness, ListOptions, Preconditions, Propagation, ReadOptions, Selection, WatchOptions,
+    WatchStart,
 };
 pub use request::{
-    FieldValidation, Gotten, Intent, Listing, Modify, Outcome, PatchKind, Scope, Subresource, Target, WriteOptions, WriteRequest,
-    Written,
+    FieldValidation, Gotten, Intent, Listing, Modify, Outcome, PatchKind, Scope, Subresource, Target, WriteOptions,
+    WriteRequest, Written,
 };
 
 use crate::event::{WatchEnd, WatchEvent};

@@ -113,7 +113,8 @@ fn set_deletion(doc: &mut Doc, at: Timestamp, grace: i64) {
 
 fn deletion_time(doc: &Doc) -> Result<Option<Timestamp>, ApiError> {
     let text = doc.str_at(&["metadata", "deletionTimestamp"]);
-    text.map(|text| text.parse().map_err(|e| ApiError::internal(format!("metadata.deletionTimestamp: {e}")))).transpose()
+    text.map(|text| text.parse().map_err(|e| ApiError::internal(format!("metadata.deletionTimestamp: {e}"))))
+        .transpose()
 }
 
 fn grace_of(doc: &Doc) -> Option<i64> {
@@ -138,8 +139,11 @@ fn dependents_finalizers(names: &[String], options: &DeleteOptions, default: Pro
         Propagation::Orphan => Some(ORPHAN),
     };
     // The order stays when the set does: a second deletion changes nothing.
-    let mut kept: Vec<String> =
-        names.iter().filter(|name| !matches!(name.as_str(), ORPHAN | FOREGROUND) || Some(name.as_str()) == wanted).cloned().collect();
+    let mut kept: Vec<String> = names
+        .iter()
+        .filter(|name| !matches!(name.as_str(), ORPHAN | FOREGROUND) || Some(name.as_str()) == wanted)
+        .cloned()
+        .collect();
     if let Some(wanted) = wanted.filter(|wanted| !has(wanted)) {
         kept.push(wanted.to_owned());
     }

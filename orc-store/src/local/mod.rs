@@ -17,8 +17,8 @@ use orc_core::env::{Clock, Ids, System};
 use orc_core::{ApiError, ResourceId};
 
 use crate::client::{
-    Gotten, ListOptions, Listing, ObjectClient, ReadOptions, Scope, Subresource, Target, WatchOptions, WatchStream, WriteRequest,
-    Written,
+    Gotten, ListOptions, Listing, ObjectClient, ReadOptions, Scope, Subresource, Target, WatchOptions, WatchStream,
+    WriteRequest, Written,
 };
 use crate::store::Store;
 use rules::Part;

@@ -151,8 +151,9 @@ pub fn check_finalizers(current: &Doc, next: &Doc) -> Result<(), ApiError> {
         return Ok(());
     }
     let list = added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-    let detail =
-        format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}");
+    let detail = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+    );
     let error = FieldError::forbidden(&FieldPath::new("metadata").child("finalizers"), detail);
     let group = next.api_version().split_once('/').map_or("", |(group, _)| group);
     Err(ApiError::invalid(group, next.kind(), next.name(), &[error]))
@@ -161,7 +162,9 @@ pub fn check_finalizers(current: &Doc, next: &Doc) -> Result<(), ApiError> {
 /// Whether an update was the last thing a deletion waited for: no finalizer is left and no grace period runs.
 pub fn is_ready_to_go(next: &Doc) -> bool {
     let grace = next.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
-    next.at(&["metadata", "deletionTimestamp"]).is_some() && finalizers(next).is_empty() && grace.unwrap_or_default() == 0
+    next.at(&["metadata", "deletionTimestamp"]).is_some()
+        && finalizers(next).is_empty()
+        && grace.unwrap_or_default() == 0
 }
 
 /// `metadata.finalizers`.

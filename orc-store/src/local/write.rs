@@ -9,8 +9,8 @@ use super::deletion::{DeletionRules, DeletionStep, deletion_step};
 use super::rules::{self, Part};
 use crate::backend::Expect;
 use crate::client::{
-    DeleteOptions, Freshness, Intent, ListOptions, Outcome, PatchKind, Preconditions, Scope, Target, WriteOptions, WriteRequest,
-    Written,
+    DeleteOptions, Freshness, Intent, ListOptions, Outcome, PatchKind, Preconditions, Scope, Target, WriteOptions,
+    WriteRequest, Written,
 };
 use crate::stored::Stored;
 
@@ -25,7 +25,9 @@ impl LocalClient {
         let WriteRequest { target, intent, options } = request;
         match (target, intent) {
             (Target::Named(key, None), Intent::Create(doc)) => self.create(key, doc, &options).await,
-            (Target::Generated { scope, prefix }, Intent::Create(doc)) => self.generate(&scope, &prefix, doc, &options).await,
+            (Target::Generated { scope, prefix }, Intent::Create(doc)) => {
+                self.generate(&scope, &prefix, doc, &options).await
+            }
             (Target::Named(key, None), Intent::Delete(delete)) => self.delete(&key, &delete, &options).await,
             (Target::Collection(scope), Intent::DeleteCollection(delete, list)) => {
                 self.delete_all(&scope, &delete, *list, &options).await
@@ -64,7 +66,13 @@ impl LocalClient {
         Ok(written(Outcome::Persisted(committed.stored), 201))
     }
 
-    async fn generate(&self, scope: &Scope, prefix: &str, doc: Doc, options: &WriteOptions) -> Result<Written, ApiError> {
+    async fn generate(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        doc: Doc,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
         for _ in 0..NAMES {
             let name = self.ids.generate(prefix).into();
             let key = ObjectKey { resource: scope.resource.clone(), namespace: scope.namespace.clone(), name };
@@ -118,18 +126,25 @@ impl LocalClient {
             return Ok(written(Outcome::Unsaved(next), 200));
         }
         if rules::is_ready_to_go(&next) {
-            let committed = self.store.commit(key, None, Expect::At(current.revision), None).await.map_err(Lost::Race)?;
+            let committed =
+                self.store.commit(key, None, Expect::At(current.revision), None).await.map_err(Lost::Race)?;
             return Ok(written(Outcome::Persisted(committed.stored), 200));
         }
         let body = next.to_body();
         if body == current.body {
             return Ok(written(Outcome::Persisted(current.clone()), 200));
         }
-        let committed = self.store.commit(key, Some(body), Expect::At(current.revision), None).await.map_err(Lost::Race)?;
+        let committed =
+            self.store.commit(key, Some(body), Expect::At(current.revision), None).await.map_err(Lost::Race)?;
         Ok(written(Outcome::Persisted(committed.stored), 200))
     }
 
-    async fn delete(&self, key: &ObjectKey, delete: &DeleteOptions, options: &WriteOptions) -> Result<Written, ApiError> {
+    async fn delete(
+        &self,
+        key: &ObjectKey,
+        delete: &DeleteOptions,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
         for _ in 0..ATTEMPTS {
             let current = self.store.require(key, Freshness::Latest).await?;
             rules::check_preconditions(&current, &delete.preconditions)?;

@@ -67,7 +67,14 @@ impl Core {
     pub(crate) fn new(config: StoreConfig, fields: FieldsOf) -> Self {
         let resources = RwLock::new(Resources { map: BTreeMap::new(), floor: Revision::ZERO });
         let applied = Watermark::new(Revision::ZERO);
-        Self { config, applied, closing: watch::Sender::new(false), stopped: watch::Sender::new(false), fields, resources }
+        Self {
+            config,
+            applied,
+            closing: watch::Sender::new(false),
+            stopped: watch::Sender::new(false),
+            fields,
+            resources,
+        }
     }
 
     /// Waits until a committed revision is applied.

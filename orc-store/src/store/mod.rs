@@ -26,8 +26,8 @@ use orc_core::env::{Clock, System, Task};
 use orc_core::{ApiError, ObjectKey, ResourceId, Revision};
 
 pub use self::config::{FieldsOf, StoreConfig};
-pub use self::place::{parse_key, raw_key};
 use self::core::Core;
+pub use self::place::{parse_key, raw_key};
 use crate::backend::{Backend, BackendError, Durability, Expect, RawChange};
 use crate::stored::Stored;
 

@@ -73,7 +73,13 @@ impl Topics {
             if let TopicKey::Field(path, _) = key {
                 *self.paths.entry(path.clone()).or_default() += 1;
             }
-            Topic { wake: Arc::new(watch::Sender::new(())), since: end, lost: end, numbers: VecDeque::new(), watchers: 0 }
+            Topic {
+                wake: Arc::new(watch::Sender::new(())),
+                since: end,
+                lost: end,
+                numbers: VecDeque::new(),
+                watchers: 0,
+            }
         });
         topic.watchers += 1;
         topic.wake.subscribe()

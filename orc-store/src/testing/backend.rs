@@ -9,7 +9,9 @@ use futures::StreamExt;
 use orc_core::Revision;
 use orc_core::env::Rng;
 
-use crate::backend::{Backend, BackendError, Durability, Expect, KeyRange, Page, RawChange, RawEvent, RawKey, RawRecord};
+use crate::backend::{
+    Backend, BackendError, Durability, Expect, KeyRange, Page, RawChange, RawEvent, RawKey, RawRecord,
+};
 
 const OPERATIONS: usize = 200;
 const KEYS: u64 = 12;
@@ -134,7 +136,11 @@ impl Laws {
                     event => found.push(event),
                 }
             }
-            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "a feed after {after} gives each change once, in order");
+            assert_eq!(
+                found.iter().collect::<Vec<_>>(),
+                expected,
+                "a feed after {after} gives each change once, in order"
+            );
         }
     }
 

@@ -4,16 +4,8 @@
 pub(super) fn format(nanos: i64) -> String {
     let (sign, nanos) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
     let decimal = |unit: u64, name: &str| {
-        let text = format!(
-            "{}.{:0width$}",
-            nanos / unit,
-            nanos % unit,
-            width = unit.ilog10() as usize
-        );
-        format!(
-            "{sign}{}{name}",
-            text.trim_end_matches('0').trim_end_matches('.')
-        )
+        let text = format!("{}.{:0width$}", nanos / unit, nanos % unit, width = unit.ilog10() as usize);
+        format!("{sign}{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
     };
     match nanos {
         0 => "0s".to_owned(),
@@ -47,9 +39,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     while !rest.is_empty() && rest != "0" {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
-        let unit_end = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
+        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let unit: i128 = match &tail[..unit_end] {
             "ns" => 1,
             "us" | "µs" | "μs" => 1_000,
@@ -63,16 +53,10 @@ pub(super) fn parse(text: &str) -> Option<i64> {
         if whole.len() > 18 || (whole.is_empty() && fraction.is_empty()) {
             return None;
         }
-        total += unit
-            * if whole.is_empty() {
-                0
-            } else {
-                whole.parse::<i128>().ok()?
-            };
+        total += unit * if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? };
         let fraction = &fraction[..fraction.len().min(12)];
         if !fraction.is_empty() {
-            total += unit * fraction.parse::<i128>().ok()?
-                / 10i128.pow(u32::try_from(fraction.len()).ok()?);
+            total += unit * fraction.parse::<i128>().ok()? / 10i128.pow(u32::try_from(fraction.len()).ok()?);
         }
         rest = &tail[unit_end..];
     }
@@ -95,10 +79,7 @@ mod tests {
         ] {
             assert_eq!((format(nanos).as_str(), parse(text)), (text, Some(nanos)));
         }
-        assert_eq!(
-            (parse(""), parse("5"), parse("x"), parse("1d"), parse("0")),
-            (None, None, None, None, Some(0))
-        );
+        assert_eq!((parse(""), parse("5"), parse("x"), parse("1d"), parse("0")), (None, None, None, None, Some(0)));
     }
 
     proptest! {

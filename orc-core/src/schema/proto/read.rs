@@ -21,12 +21,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn message(
-        &mut self,
-        bytes: &[u8],
-        message: MessageRef,
-        depth: usize,
-    ) -> Result<Value, ProtoError> {
+    fn message(&mut self, bytes: &[u8], message: MessageRef, depth: usize) -> Result<Value, ProtoError> {
         if depth > MAX_DEPTH {
             return Err(ProtoError::TooDeep);
         }
@@ -85,9 +80,7 @@ impl Decoder {
         };
         if value.is_null() || (zero && field.presence == Presence::NonZero) {
             map.remove(field.json);
-        } else if let (Some(Value::Object(first)), Value::Object(_)) =
-            (map.get_mut(field.json), &value)
-        {
+        } else if let (Some(Value::Object(first)), Value::Object(_)) = (map.get_mut(field.json), &value) {
             // A message in several pieces is one message.
             let Value::Object(second) = value else {
                 return Ok(());
@@ -122,10 +115,7 @@ impl Decoder {
             }
             _ => items.push(self.value(field, wire, depth)?),
         }
-        if let Value::Array(list) = map
-            .entry(field.json)
-            .or_insert_with(|| Value::Array(Vec::new()))
-        {
+        if let Value::Array(list) = map.entry(field.json).or_insert_with(|| Value::Array(Vec::new())) {
             list.append(&mut items);
         }
         Ok(())
@@ -154,10 +144,7 @@ impl Decoder {
             (None, None, Type::String | Type::Bytes) => "".into(),
             (None, None, _) => 0.into(),
         };
-        if let Value::Object(entries) = map
-            .entry(field.json)
-            .or_insert_with(|| Value::Object(Map::new()))
-        {
+        if let Value::Object(entries) = map.entry(field.json).or_insert_with(|| Value::Object(Map::new())) {
             entries.insert(key, value);
         }
         Ok(())
@@ -174,21 +161,13 @@ impl Decoder {
             },
             Type::String => wire.text()?.into(),
             Type::Bytes => base64::encode(wire.bytes()?).into(),
-            Type::Message(at) => self.message(
-                wire.bytes()?,
-                &Schema::builtin().messages[usize::from(at)],
-                depth + 1,
-            )?,
+            Type::Message(at) => {
+                self.message(wire.bytes()?, &Schema::builtin().messages[usize::from(at)], depth + 1)?
+            }
         })
     }
 
-    fn shaped(
-        &mut self,
-        bytes: &[u8],
-        shape: Shape,
-        message: MessageRef,
-        depth: usize,
-    ) -> Result<Value, ProtoError> {
+    fn shaped(&mut self, bytes: &[u8], shape: Shape, message: MessageRef, depth: usize) -> Result<Value, ProtoError> {
         match shape {
             Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => {
                 self.union(bytes, shape, message, depth)
@@ -208,15 +187,8 @@ impl Decoder {
     }
 
     /// Field 1 is a schema or `allows`, field 2 the other form.
-    fn union(
-        &mut self,
-        bytes: &[u8],
-        shape: Shape,
-        message: MessageRef,
-        depth: usize,
-    ) -> Result<Value, ProtoError> {
-        let (mut reader, mut first, mut list, mut flag) =
-            (Reader::new(bytes), None, Vec::new(), false);
+    fn union(&mut self, bytes: &[u8], shape: Shape, message: MessageRef, depth: usize) -> Result<Value, ProtoError> {
+        let (mut reader, mut first, mut list, mut flag) = (Reader::new(bytes), None, Vec::new(), false);
         while let Some((number, wire)) = reader.next()? {
             let Some(field) = message.wire.iter().find(|f| f.number == number) else {
                 continue;
@@ -240,14 +212,12 @@ impl Decoder {
 
 /// Messages whose JSON is one token, or any JSON.
 fn scalar(bytes: &[u8], shape: Shape) -> Result<Value, ProtoError> {
-    let (mut reader, mut numbers, mut raw, mut text) =
-        (Reader::new(bytes), [0u64; 3], &[][..], String::new());
+    let (mut reader, mut numbers, mut raw, mut text) = (Reader::new(bytes), [0u64; 3], &[][..], String::new());
     while let Some((number, wire)) = reader.next()? {
         match (shape, number, wire) {
             (Shape::Quantity, 1, wire) | (Shape::IntOrString, 3, wire) => text = wire.text()?,
             (Shape::Json, 1, wire) => raw = wire.bytes()?,
-            (Shape::Time | Shape::MicroTime | Shape::IntOrString, 1 | 2, wire)
-            | (Shape::Duration, 1, wire) => {
+            (Shape::Time | Shape::MicroTime | Shape::IntOrString, 1 | 2, wire) | (Shape::Duration, 1, wire) => {
                 numbers[number as usize] = wire.varint()?;
             }
             _ => {}
@@ -260,14 +230,9 @@ fn scalar(bytes: &[u8], shape: Shape) -> Result<Value, ProtoError> {
         Shape::IntOrString => (numbers[2] as i32).into(),
         Shape::Duration => duration::format(numbers[1].cast_signed()).into(),
         Shape::Json if raw.is_empty() => Value::Null,
-        Shape::Json => serde_json::from_slice(raw)
-            .map_err(|_| ProtoError::Malformed("a raw value is not JSON"))?,
+        Shape::Json => serde_json::from_slice(raw).map_err(|_| ProtoError::Malformed("a raw value is not JSON"))?,
         _ if bytes.is_empty() => Value::Null,
-        _ => moment(
-            numbers[1].cast_signed(),
-            numbers[2].cast_signed(),
-            shape == Shape::MicroTime,
-        )?,
+        _ => moment(numbers[1].cast_signed(), numbers[2].cast_signed(), shape == Shape::MicroTime)?,
     })
 }
 
@@ -277,9 +242,7 @@ const WRITABLE: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
 fn moment(seconds: i64, nanos: i64, micro: bool) -> Result<Value, ProtoError> {
     let nanos = u32::try_from(nanos).ok().filter(|n| *n < 1_000_000_000);
     match nanos {
-        Some(nanos) if WRITABLE.contains(&seconds) => {
-            Ok(time::format(time::Moment { seconds, nanos }, micro).into())
-        }
+        Some(nanos) if WRITABLE.contains(&seconds) => Ok(time::format(time::Moment { seconds, nanos }, micro).into()),
         _ => Err(ProtoError::Malformed("a time is out of range")),
     }
 }

@@ -19,14 +19,7 @@ fn known_bytes() {
     let sealed = seal("v1", "ConfigMap", &raw);
     assert_eq!(&sealed[..8], b"k8s\0\x0a\x0f\x0a\x02");
     let envelope = open(&sealed).unwrap();
-    assert_eq!(
-        (
-            envelope.api_version.as_str(),
-            envelope.kind.as_str(),
-            envelope.raw
-        ),
-        ("v1", "ConfigMap", &*raw)
-    );
+    assert_eq!((envelope.api_version.as_str(), envelope.kind.as_str(), envelope.raw), ("v1", "ConfigMap", &*raw));
     assert_eq!(open(b"{}"), Err(ProtoError::NoMagic));
 }
 
@@ -51,10 +44,7 @@ fn zeros_that_go_writes_are_left_out() {
     let mut pod = Vec::new();
     put_bytes(&mut pod, 2, &spec);
     put_bytes(&mut pod, 500, b"unknown");
-    assert_eq!(
-        to_json(&pod, message("v1", "Pod")).unwrap(),
-        json!({"spec": {}})
-    );
+    assert_eq!(to_json(&pod, message("v1", "Pod")).unwrap(), json!({"spec": {}}));
 }
 
 #[test]
@@ -64,17 +54,13 @@ fn unions_of_schemas() {
         "properties": {"a": {"additionalProperties": {"type": "x"}, "items": [{"type": "y"}], "maximum": 1.5}},
         "dependencies": {"d": ["e"]}});
     let value = json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
-    assert_eq!(
-        to_json(&from_json(&value, crd).unwrap(), crd).unwrap(),
-        value
-    );
+    assert_eq!(to_json(&from_json(&value, crd).unwrap(), crd).unwrap(), value);
 }
 
 #[test]
 fn nesting_is_bounded() {
-    let props = Schema::builtin()
-        .message("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")
-        .unwrap();
+    let props =
+        Schema::builtin().message("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps").unwrap();
     let not = props.wire.iter().find(|f| f.json == "not").unwrap().number;
     let (mut deep, mut tree) = (Vec::new(), json!({}));
     for _ in 0..300 {
@@ -90,23 +76,13 @@ fn nesting_is_bounded() {
 #[test]
 fn size_is_bounded() {
     let flood = b"\x5a\x00".repeat(super::MAX_VALUES + 1); // metadata.labels, empty entries
-    assert_eq!(
-        to_json(&flood, Schema::builtin().object_meta()),
-        Err(ProtoError::TooLarge)
-    );
+    assert_eq!(to_json(&flood, Schema::builtin().object_meta()), Err(ProtoError::TooLarge));
 }
 
 #[test]
 fn wrong_types_are_named() {
-    let error = from_json(
-        &json!({"spec": {"replicas": "x"}}),
-        message("apps/v1", "Deployment"),
-    )
-    .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot write string as protobuf field replicas"
-    );
+    let error = from_json(&json!({"spec": {"replicas": "x"}}), message("apps/v1", "Deployment")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot write string as protobuf field replicas");
 }
 
 /// A value of a message, made from a stream of small choices; canonical, so that a round trip gives it back.
@@ -115,8 +91,7 @@ fn make(message: MessageRef, depth: usize, choices: &mut dyn FnMut(usize) -> usi
         Shape::Object => {
             let mut map = Map::new();
             for field in &message.fields {
-                if field.number != 0 && choices(4) == 0 && (depth < 5 || field.message().is_none())
-                {
+                if field.number != 0 && choices(4) == 0 && (depth < 5 || field.message().is_none()) {
                     let value = make_field(field, depth, choices);
                     if !value.is_null() {
                         map.insert(field.json.to_owned(), value);
@@ -156,11 +131,7 @@ fn make_field(field: &Field, depth: usize, choices: &mut dyn FnMut(usize) -> usi
     match field.cardinality {
         Cardinality::One => value(choices),
         Cardinality::List => (0..=choices(2)).map(|_| value(choices)).collect(),
-        Cardinality::Map => Value::Object(
-            (0..=choices(2))
-                .map(|i| (format!("k{i}"), value(choices)))
-                .collect(),
-        ),
+        Cardinality::Map => Value::Object((0..=choices(2)).map(|i| (format!("k{i}"), value(choices))).collect()),
     }
 }
 

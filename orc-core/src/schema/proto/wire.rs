@@ -65,10 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], ProtoError> {
-        let (head, tail) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(ProtoError::Truncated)?;
+        let (head, tail) = self.0.split_at_checked(length).ok_or(ProtoError::Truncated)?;
         self.0 = tail;
         Ok(head)
     }
@@ -94,8 +91,7 @@ impl<'a> Wire<'a> {
     }
 
     pub(super) fn text(self) -> Result<String, ProtoError> {
-        let text = std::str::from_utf8(self.bytes()?)
-            .map_err(|_| ProtoError::Malformed("a string is not UTF-8"))?;
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| ProtoError::Malformed("a string is not UTF-8"))?;
         Ok(text.to_owned())
     }
 }

@@ -189,7 +189,10 @@ impl Sets {
                 for name in later {
                     self.memory.decided(key, name);
                 }
-                self.failures.lock().entry(key.clone()).or_insert(("FailedCreate", error.to_string()));
+                // A name in doubt is settled by the cache; it is no failure to tell.
+                if !error.is_already_exists() {
+                    self.failures.lock().entry(key.clone()).or_insert(("FailedCreate", error.to_string()));
+                }
                 return Err(error.into());
             }
             (rest, batch) = (later, batch * 2);

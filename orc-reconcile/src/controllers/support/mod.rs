@@ -85,3 +85,16 @@ pub(crate) async fn filled(caches: &[&std::sync::Arc<Cache>]) {
 pub(crate) fn some(n: i32) -> Option<i32> {
     (n != 0).then_some(n)
 }
+
+/// The storage of every resource that can be listed and deleted, once each.
+pub(crate) fn stored(
+    kinds: &orc_core::catalogue::Catalogue,
+    wanted: impl Fn(&orc_core::catalogue::ResourceInfo) -> bool,
+) -> Vec<orc_core::ResourceId> {
+    let listed = |info: &orc_core::catalogue::ResourceInfo| {
+        info.versions.iter().any(|version| ["list", "watch", "delete"].iter().all(|verb| version.allows(verb)))
+    };
+    let resources = kinds.resources().filter(|info| listed(info) && wanted(info));
+    let ids: std::collections::BTreeSet<_> = resources.filter_map(|info| info.id.clone()).collect();
+    ids.into_iter().collect()
+}

@@ -22,8 +22,13 @@ impl Folder {
     pub(super) fn take(path: &Path) -> Result<Self, BackendError> {
         fs::create_dir_all(path).map_err(|e| refused(path, &e))?;
         let mut options = OpenOptions::new();
-        let mut lock =
-            options.read(true).write(true).create(true).truncate(false).open(path.join("lock")).map_err(|e| refused(path, &e))?;
+        let mut lock = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"))
+            .map_err(|e| refused(path, &e))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),

@@ -9,7 +9,8 @@ use std::path::Path;
 use bytes::Bytes;
 use orc_core::Revision;
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, StorageError, TableError,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, StorageError,
+    TableError,
 };
 
 use super::dry::DryFile;
@@ -98,9 +99,11 @@ pub(super) fn open_error(path: &Path, error: DatabaseError) -> BackendError {
             "the data folder {0} is in use by another process; stop it or choose another --data-dir",
             path.display()
         )),
-        DatabaseError::UpgradeRequired(version) => corrupt(path, format!("the data file has the file version {version}")),
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData
-            && error.kind() != std::io::ErrorKind::UnexpectedEof =>
+        DatabaseError::UpgradeRequired(version) => {
+            corrupt(path, format!("the data file has the file version {version}"))
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() != std::io::ErrorKind::InvalidData && error.kind() != std::io::ErrorKind::UnexpectedEof =>
         {
             refused(path, &error)
         }

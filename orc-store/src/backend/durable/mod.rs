@@ -81,7 +81,8 @@ impl DurableBackend {
     fn over(database: Database, loaded: Loaded, config: &DurableConfig) -> Result<Self, BackendError> {
         // Revisions 0 and 1 mean "any" and "before everything" on the wire.
         let start = loaded.reserved.max(Revision(1));
-        let sums = loaded.records.iter().map(|(key, (value, at))| (key.clone(), format::crc(key, *at, value))).collect();
+        let sums =
+            loaded.records.iter().map(|(key, (value, at))| (key.clone(), format::crc(key, *at, value))).collect();
         let records = RwLock::new(Records { map: loaded.records, last: start });
         let view = Arc::new(View { records, ring: Ring::new(start), failure: OnceLock::new() });
         let queue = Arc::new(Queue::new(config.queue));

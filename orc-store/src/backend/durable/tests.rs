@@ -25,7 +25,8 @@ async fn it_keeps_the_laws() {
     for seed in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let make = || async move { Arc::new(DurableBackend::open(DurableConfig::new(path)).unwrap()) as Arc<dyn Backend> };
+        let make =
+            || async move { Arc::new(DurableBackend::open(DurableConfig::new(path)).unwrap()) as Arc<dyn Backend> };
         check_backend(make, seed).await;
     }
 }

@@ -179,7 +179,8 @@ impl Writer {
         if let Some(why) = self.view.failure.get() {
             return Err(why.clone());
         }
-        let reserved = if self.last.0 + BLOCK / 2 > self.reserved.0 { Revision(self.last.0 + BLOCK) } else { self.reserved };
+        let reserved =
+            if self.last.0 + BLOCK / 2 > self.reserved.0 { Revision(self.last.0 + BLOCK) } else { self.reserved };
         let unsynced = std::mem::take(&mut self.unsynced);
         let all: Vec<&Staged> = unsynced.changes.iter().chain(staged).collect();
         match self.write(&all, reserved) {
@@ -188,7 +189,8 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                let why = format!("writing failed: {error}; reads go on. Free space or repair the disk, then restart orc");
+                let why =
+                    format!("writing failed: {error}; reads go on. Free space or repair the disk, then restart orc");
                 tracing::error!(error, "the store refuses writes from now on");
                 self.view.failure.get_or_init(|| why.clone());
                 Err(why)
@@ -217,7 +219,13 @@ impl Writer {
         Ok(())
     }
 
-    fn transact(&self, staged: &[&Staged], sums: &[Option<u32>], reserved: Revision, sum: u32) -> Result<(), redb::Error> {
+    fn transact(
+        &self,
+        staged: &[&Staged],
+        sums: &[Option<u32>],
+        reserved: Revision,
+        sum: u32,
+    ) -> Result<(), redb::Error> {
         let write = self.database.begin_write()?;
         {
             let mut objects = write.open_table(OBJECTS)?;
@@ -231,7 +239,9 @@ impl Writer {
             }
             let count = redb::ReadableTableMetadata::len(&objects)?;
             let mut meta = write.open_table(META)?;
-            for (name, value) in [("format", FORMAT), ("reserved", reserved.0), ("count", count), ("sum", u64::from(sum))] {
+            for (name, value) in
+                [("format", FORMAT), ("reserved", reserved.0), ("count", count), ("sum", u64::from(sum))]
+            {
                 meta.insert(name, value)?;
             }
         }
