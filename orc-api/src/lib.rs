@@ -10,11 +10,13 @@
 //! | [`discovery`], [`openapi`], [`table`] | documents made from the catalogue and the schema table |
 //! | [`convert`] | between the versions of kinds that share storage |
 //! | [`remote`] | speaking to an API server over TLS |
+//! | [`expiry`] | events are kept for an hour |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
 pub mod bootstrap;
 pub mod convert;
 pub mod discovery;
+pub mod expiry;
 pub mod http;
 pub mod identity;
 pub mod kinds;

@@ -99,6 +99,7 @@ pub async fn start(
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
     let admin = registry.client(Identity::admin(), "orc");
     bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: API_SERVICE_IP, service_cidr: SERVICE_CIDR }).await?;
+    system.spawn.detach(orc_api::expiry::run(store.clone(), system.clock.clone(), orc_api::expiry::TTL));
     let accounts = ServiceAccountTokens { signer, store, clock: system.clock.clone() };
     let mut authenticators: Vec<Arc<dyn TokenAuthenticator>> = vec![Arc::new(accounts)];
     authenticators.extend(tokens.map(|tokens| Arc::new(tokens) as Arc<dyn TokenAuthenticator>));

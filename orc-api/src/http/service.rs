@@ -1,10 +1,12 @@
 //! The service: from a request to an answer.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::FutureExt as _;
 use http::{Request, Response};
 use orc_core::ApiError;
 use orc_core::env::Clock;
@@ -54,9 +56,11 @@ impl ApiService {
 
     /// Answers a request. Never fails: failures are answers.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        match self.handle(request).await {
-            Ok(response) => response,
-            Err(error) => respond::failure(&error),
+        match AssertUnwindSafe(self.handle(request)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => respond::failure(&error),
+            // A defect of ours must not take the client's connection, and its other requests, with it.
+            Err(_) => respond::failure(&ApiError::internal("the request could not be handled; the server's log says why")),
         }
     }
 
