@@ -73,6 +73,9 @@ pub struct UpArgs {
     /// Files of objects to make once the cluster is ready.
     #[arg(long, value_name = "FILE")]
     pub apply: Vec<PathBuf>,
+    /// Leave the pods running when the cluster is stopped; the next start takes them up.
+    #[arg(long)]
+    pub leave_pods: bool,
     /// The network of the pods; each node takes a /24 of it.
     #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
     pub pod_cidr: String,

@@ -1,12 +1,14 @@
 //! The control loops of this process, each acting as its own identity.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use orc_api::Identity;
 use orc_core::env::Task;
 use orc_net::{Userspace, UserspaceConfig};
 use orc_reconcile::CancellationToken;
+use orc_reconcile::controllers::{self, ControllersConfig};
+use orc_sched::driver::SchedulerConfig;
 use orc_store::Env;
 
 use crate::control_plane::ControlPlane;
@@ -14,34 +16,43 @@ use crate::nodes::{NodeNet, OnHost};
 use crate::progress;
 
 /// Starts controllers, scheduler and service router. `api` is where pods reach the API.
-///
-/// # Errors
-/// When a loop cannot be set up.
-pub async fn start(
-    plane: &ControlPlane,
-    net: &NodeNet,
-    api: Option<(IpAddr, u16)>,
-    stop: &CancellationToken,
-) -> anyhow::Result<Vec<Task>> {
-    let _ = api;
+pub fn start(plane: &ControlPlane, net: &NodeNet, api: Option<(IpAddr, u16)>, stop: &CancellationToken) -> Vec<Task> {
     let spawn = &plane.system.spawn;
-    let mut tasks = Vec::new();
-    let router = orc_net::router(&env(plane, "system:kube-proxy", &[]), plane_of(net, plane));
+    let mut tasks = controllers(plane, api, stop);
+    progress::started("controllers", &format!("{} loops", tasks.len()));
+    let scheduler = env(plane, Identity::user("system:kube-scheduler", &[]));
+    tasks.push(spawn.spawn(orc_sched::driver::run(scheduler, SchedulerConfig::default(), stop.clone())));
+    progress::started("scheduler", "default-scheduler");
+    let router = orc_net::router(&env(plane, Identity::user("system:kube-proxy", &[])), data_plane(net, plane));
     tasks.push(spawn.spawn(router.run(stop.clone())));
     progress::started("services", "user-space routing");
-    Ok(tasks)
+    tasks
 }
 
-/// An environment that acts as a user of the cluster.
-fn env(plane: &ControlPlane, user: &str, groups: &[&str]) -> Env {
-    let manager = user.rsplit(':').next().unwrap_or(user);
-    Env::new(Arc::new(plane.registry.client(Identity::user(user, groups), manager)), &plane.system)
+/// The built-in controllers: each writes as its own service account, and all read from the same caches.
+fn controllers(plane: &ControlPlane, _api: Option<(IpAddr, u16)>, stop: &CancellationToken) -> Vec<Task> {
+    let shared = env(plane, Identity::user("system:kube-controller-manager", &[]));
+    let env_for = |name: &str| Env { client: Arc::new(plane.registry.client(account(name), name)), ..shared.clone() };
+    let config = ControllersConfig::new(plane.ca.clone());
+    let specs = controllers::all(env_for, config);
+    specs.into_iter().map(|spec| plane.system.spawn.spawn((spec.run)(stop.clone()))).collect()
 }
 
-fn plane_of(net: &NodeNet, plane: &ControlPlane) -> Arc<Userspace> {
+fn account(name: &str) -> Identity {
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    Identity::user(format!("system:serviceaccount:kube-system:{name}"), &groups)
+}
+
+/// An environment that acts as somebody, with caches of its own.
+fn env(plane: &ControlPlane, who: Identity) -> Env {
+    let manager = who.user.trim_start_matches("system:").to_owned();
+    Env::new(Arc::new(plane.registry.client(who, &manager)), &plane.system)
+}
+
+fn data_plane(net: &NodeNet, plane: &ControlPlane) -> Arc<Userspace> {
     Arc::new(Userspace::new(UserspaceConfig {
         host: Arc::new(OnHost(net.host_ports.clone())),
-        node_address: std::net::Ipv4Addr::UNSPECIFIED,
+        node_address: Ipv4Addr::UNSPECIFIED,
         cluster_addresses: net.services,
         spawn: plane.system.spawn.clone(),
     }))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use orc_core::ApiError;
 use orc_core::env::Task;
 use orc_net::Listen;
 use orc_reconcile::CancellationToken;
-use orc_runtime::agent::{Agent, AgentConfig};
+use orc_runtime::agent::{Agent, AgentConfig, stop_pods};
 use orc_runtime::pod_net::{Cidr, InstanceId, Network};
 use orc_runtime::process::{Isolation, ProcessConfig, ProcessRuntime};
 use orc_runtime::rootless::{Entered, HostPorts};
@@ -117,6 +118,34 @@ impl Listen for OnHost {
     }
 }
 
+/// The running nodes.
+pub struct Nodes {
+    tasks: Vec<Task>,
+    runtimes: Vec<Arc<dyn RuntimeService>>,
+}
+
+/// How long containers may take to end by themselves when the cluster is stopped.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Nodes {
+    /// Waits for the agents to end, and then, unless they are to stay, stops the pods. Returns how many there were.
+    pub async fn stop(self, leave_pods: bool) -> usize {
+        let agents = futures::future::join_all(self.tasks.into_iter().map(Task::join));
+        let _ = tokio::time::timeout(GRACE, agents).await;
+        if leave_pods {
+            return 0;
+        }
+        let stopped = self.runtimes.iter().map(|runtime| stop_pods(runtime, GRACE));
+        let counts = futures::future::join_all(stopped).await;
+        counts.into_iter().map(|count| count.unwrap_or_else(|error| told(&error))).sum()
+    }
+}
+
+fn told(error: &dyn std::fmt::Display) -> usize {
+    tracing::warn!(%error, "a node's pods were not stopped");
+    0
+}
+
 /// Starts the agents of all nodes.
 ///
 /// # Errors
@@ -128,14 +157,15 @@ pub async fn start(
     entered: &Entered,
     dialer: &LocalNodes,
     stop: &CancellationToken,
-) -> anyhow::Result<Vec<Task>> {
-    let mut tasks = Vec::new();
+) -> anyhow::Result<Nodes> {
+    let (mut tasks, mut runtimes) = (Vec::new(), Vec::new());
     for number in 1..=args.nodes {
         let name = format!("node-{number}");
         let range = net.ranges.node(number)?;
         let config = agent_config(args, plane, net, &name, range);
         let runtime = runtime(args, plane, net, entered, &name, range).await?;
-        let agent = Agent::new(config, node_env(plane, &name), runtime);
+        let agent = Agent::new(config, node_env(plane, &name), runtime.clone());
+        runtimes.push(runtime);
         dialer.0.write().insert(name.clone(), agent.service());
         tasks.push(plane.system.spawn.spawn(agent.run(stop.clone())));
         progress::started("node", &name);
@@ -146,7 +176,7 @@ pub async fn start(
         tasks.push(plane.system.spawn.spawn(fleet.run(stop.clone())));
         progress::started("nodes", &format!("{} simulated", args.sim_nodes));
     }
-    Ok(tasks)
+    Ok(Nodes { tasks, runtimes })
 }
 
 fn agent_config(args: &UpArgs, plane: &ControlPlane, net: &NodeNet, name: &str, range: Cidr) -> AgentConfig {
@@ -225,7 +255,7 @@ pub async fn wait_ready(plane: &ControlPlane, stop: &CancellationToken) -> anyho
     tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
-        waited = tokio::time::timeout(std::time::Duration::from_secs(60), ready) => {
+        waited = tokio::time::timeout(Duration::from_secs(60), ready) => {
             waited.context("no node became Ready within a minute; run again with --log info to see why")
         }
     }

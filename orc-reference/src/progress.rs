@@ -30,5 +30,16 @@ pub fn next(plane: &ControlPlane) {
     anstream::println!("  export KUBECONFIG={file}");
     anstream::println!("  kubectl create deployment web --image=host --replicas=3 -- python3 -m http.server 8080");
     anstream::println!("  kubectl get pods -o wide");
-    anstream::println!("{DIM}Ctrl-C stops the cluster; its data stays in {}.{DIM:#}", plane.data.path().display());
+    anstream::println!("{DIM}Ctrl-C stops the cluster and its pods; the data stays in {}.{DIM:#}", plane.data.path().display());
+}
+
+/// A signal came.
+pub fn stopping(leave_pods: bool) {
+    let pods = if leave_pods { "the pods go on running" } else { "pods get a few seconds to end" };
+    anstream::println!("\n{DIM}stopping; {pods}{DIM:#}");
+}
+
+/// Everything has ended.
+pub fn stopped(pods: usize) {
+    anstream::println!("{DIM}stopped {pods} pods; `orc up` starts them again{DIM:#}");
 }

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use orc_api::Identity;
+use orc_core::env::Task;
 use orc_reconcile::CancellationToken;
 use orc_runtime::rootless::{self, Enter, Entered};
 use tokio::net::TcpListener;
@@ -15,6 +17,9 @@ use crate::data_dir::DataDir;
 use crate::nodes::{LocalNodes, NodeNet, PodRanges};
 use crate::client::{apply, manifest};
 use crate::{loops, nodes, progress};
+
+/// How long the loops may take to end.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// Runs a cluster until a signal.
 ///
@@ -48,8 +53,8 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     let net = NodeNet::start(&plane, &entered, ranges).await?;
     let api_port = inner_api(&plane, &net, args.cluster.listen.port()).await?;
     let stop = CancellationToken::new();
-    let mut tasks = loops::start(&plane, &net, api_port.map(|port| (gateway, port)), &stop).await?;
-    tasks.extend(nodes::start(&args, &plane, &net, &entered, &dialer, &stop).await?);
+    let loops = loops::start(&plane, &net, api_port.map(|port| (gateway, port)), &stop);
+    let nodes = nodes::start(&args, &plane, &net, &entered, &dialer, &stop).await?;
     if args.nodes + args.sim_nodes > 0 {
         nodes::wait_ready(&plane, &stop).await?;
     }
@@ -57,10 +62,16 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     apply_files(&args, &plane).await?;
     progress::next(&plane);
     control_plane::stopped().await?;
+    progress::stopping(args.leave_pods);
     stop.cancel();
-    let all = futures::future::join_all(tasks.into_iter().map(orc_core::env::Task::join));
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(8), all).await;
+    // The loops go first: nothing shall be started again while the pods end.
+    let _ = tokio::time::timeout(DRAIN, futures::future::join_all(loops.into_iter().map(Task::join))).await;
+    let stopped = nodes.stop(args.leave_pods).await;
     plane.registry.store().close();
+    if !args.leave_pods {
+        rootless::release(plane.data.path())?;
+        progress::stopped(stopped);
+    }
     Ok(())
 }
 

@@ -95,12 +95,18 @@ impl NodeSet {
     }
 }
 
+impl Extend<usize> for NodeSet {
+    fn extend<I: IntoIterator<Item = usize>>(&mut self, slots: I) {
+        for slot in slots {
+            self.insert(slot);
+        }
+    }
+}
+
 impl FromIterator<usize> for NodeSet {
     fn from_iter<I: IntoIterator<Item = usize>>(slots: I) -> Self {
         let mut set = Self::new();
-        for slot in slots {
-            set.insert(slot);
-        }
+        set.extend(slots);
         set
     }
 }

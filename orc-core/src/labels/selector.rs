@@ -74,7 +74,7 @@ impl Selector {
         let Some(selector) = selector else { return Ok(Selector::nothing()) };
         let mut list = Vec::new();
         for (key, value) in selector.match_labels.iter().flatten() {
-            list.push(Requirement::new(key, Operator::In, [value.clone()])?);
+            list.push(Requirement::new(key, Operator::Equals, [value.clone()])?);
         }
         for expression in selector.match_expressions.iter().flatten() {
             let values = expression.values.clone().unwrap_or_default();
@@ -203,7 +203,7 @@ mod tests {
     fn from_json() {
         let value = json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]});
         let selector = Selector::from_value(&value).unwrap();
-        assert_eq!(selector.to_string(), "a in (b),c");
+        assert_eq!(selector.to_string(), "a=b,c");
         assert!(Selector::from_value(&Value::Null).unwrap().is_nothing());
         assert!(Selector::from_value(&json!({})).unwrap().is_everything());
         let bad = json!({"matchExpressions": [{"key": "c", "operator": "Odd"}]});

@@ -1,4 +1,8 @@
 //! The built-in Kubernetes control loops.
+//!
+//! Each is a function from an [`Env`] to a [`Controller`]: a pure `plan` from the state it looks at to the writes of one stage,
+//! a status and a wake time, and a thin reconciler that gathers the state from caches, carries the plan out, and has the next
+//! pass wait until the caches show what it wrote. [`all`] makes the set that a cluster needs. See `docs/design/controllers.md`.
 
 mod deployment;
 mod garbage;
@@ -9,7 +13,12 @@ mod support;
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use orc_core::ObjectKey;
 use orc_core::catalogue::Catalogue;
+use orc_store::Env;
+use tokio_util::sync::CancellationToken;
 
 pub use deployment::deployment;
 pub use garbage::garbage_collector;
@@ -17,5 +26,58 @@ pub use namespace::namespace;
 pub use per_namespace::{root_ca, service_account};
 pub use replicaset::replicaset;
 
+use crate::{Controller, LoopStatus};
+
 /// Gives the resources that are served now: built-in ones and those defined meanwhile.
 pub type Kinds = Arc<dyn Fn() -> Arc<Catalogue> + Send + Sync>;
+
+/// What the built-in loops need to be told.
+#[derive(Clone)]
+pub struct ControllersConfig {
+    /// The cluster's certificate authority's certificate, PEM.
+    pub root_ca: String,
+    /// The resources that are served.
+    pub kinds: Kinds,
+}
+
+impl ControllersConfig {
+    /// The settings of a cluster with this certificate authority (PEM), with the built-in kinds only.
+    pub fn new(root_ca: impl Into<String>) -> Self {
+        Self { root_ca: root_ca.into(), kinds: Arc::new(Catalogue::builtin) }
+    }
+}
+
+/// A loop that is ready to run.
+pub struct RunningSpec {
+    /// The loop's name, which is also its service account's in `kube-system`.
+    pub name: &'static str,
+    /// Reads the loop's status, before, while and after it runs.
+    pub status: Arc<dyn Fn() -> LoopStatus + Send + Sync>,
+    /// Runs the loop until the token is cancelled.
+    pub run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>,
+}
+
+impl RunningSpec {
+    fn new(name: &'static str, controller: Controller<ObjectKey>) -> Self {
+        let reader = controller.status();
+        Self { name, status: Arc::new(move || reader.read()), run: Box::new(|stop| controller.run(stop).boxed()) }
+    }
+}
+
+/// All built-in loops. `env_for` gives the environment of the loop of a name: with a client that acts as the loop's service
+/// account, and with caches that all loops may share.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<RunningSpec> {
+    let kinds = config.kinds;
+    let make = |name: &'static str, of: &dyn Fn(Env) -> Controller<ObjectKey>| RunningSpec::new(name, of(env_for(name)));
+    vec![
+        make("namespace-controller", &|env| namespace(env, kinds.clone())),
+        make("service-account-controller", &service_account),
+        make("root-ca-cert-publisher", &|env| root_ca(env, config.root_ca.clone())),
+        make("replicaset-controller", &replicaset),
+        make("deployment-controller", &deployment),
+        make("generic-garbage-collector", &|env| garbage_collector(env, kinds.clone())),
+    ]
+}

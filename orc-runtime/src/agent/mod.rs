@@ -14,6 +14,7 @@
 //! | `probing`, `hooks` | probes and lifecycle hooks |
 //! | `node`, `lease` | the Node object and its heartbeat |
 //! | `events`, `status` | what is written about pods |
+//! | `shutdown` | ending the pods with the node |
 //! | `http` | the node's HTTP API: logs |
 //!
 //! Static pods, device plugins, checkpointing and eviction under pressure are not built.
@@ -35,6 +36,7 @@ mod logs;
 mod node;
 mod observe;
 mod probing;
+mod shutdown;
 mod status;
 mod system;
 #[cfg(test)]
@@ -50,6 +52,7 @@ use orc_store::{Env, NodeService};
 pub use config::AgentConfig;
 pub use feed::PodFeed;
 pub use lease::renew_all;
+pub use shutdown::stop_pods;
 
 use crate::runtime::RuntimeService;
 use context::Context;

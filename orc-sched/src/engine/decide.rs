@@ -8,7 +8,7 @@ use super::sheet::Sheet;
 use crate::pod::PodInfo;
 use crate::reasons::{FitError, Reasons};
 use crate::set::NodeSet;
-use crate::view::{Nominated, Placed};
+use crate::view::{Nominated, Placed, View};
 
 /// Where a pod goes, or why nowhere; with the seed that chose among equals, so that it can be replayed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,21 +42,22 @@ impl Engine {
     /// When there is no such profile.
     pub fn decide(&mut self, profile: usize, pod: &PodInfo, seed: u64) -> Decision {
         let barred = self.barred(profile, pod);
-        let plugins = &self.profiles[profile];
-        let sheet = self.sheets[profile].sheet(plugins, &self.view, pod);
-        let (none, feasible) = (NodeSet::new(), sheet.feasible());
-        let lost = barred.as_ref().map_or(0, |barred| barred.nodes.iter().filter(|slot| feasible.contains(*slot)).count());
-        let Some((score, ties)) = sheet.best(barred.as_ref().map_or(&none, |barred| &barred.nodes)) else {
-            let error = match &barred {
-                Some(barred) => barred.error(sheet, self.view.present()),
-                None => sheet.error(&self.view),
-            };
-            return Decision { seed, outcome: Err(error) };
+        let (plugins, view) = (&self.profiles[profile], &self.view);
+        let sheet = self.sheets[profile].sheet(plugins, view, pod);
+        let outcome = match &barred {
+            None => pick(sheet, view, &NodeSet::new(), seed).ok_or_else(|| sheet.error(view)),
+            Some(barred) => {
+                // Scores are relative to the best feasible node, and barred ones are not feasible.
+                let picked = if sheet.scores_hold_without(&barred.nodes) {
+                    pick(sheet, view, &barred.nodes, seed)
+                } else {
+                    let open = view.present().iter().filter(|slot| !barred.nodes.contains(*slot)).collect();
+                    pick(&Sheet::among(plugins, view, pod, &open), view, &NodeSet::new(), seed)
+                };
+                picked.ok_or_else(|| barred.error(sheet, view.present()))
+            }
         };
-        let slot = ties.nth(choice(seed, ties.len())).expect("the choice is below the number of ties");
-        let node = self.view.node(slot).expect("a feasible slot holds a node").name.clone();
-        let placement = Placement { node, slot, score, feasible: feasible.len() - lost, ties: ties.len() };
-        Decision { seed, outcome: Ok(placement) }
+        Decision { seed, outcome }
     }
 
     /// The nodes that nominated pods of at least this priority take from the pod: asked of the same plugins, with those pods
@@ -81,6 +82,14 @@ impl Engine {
         let nodes = slots.iter().filter(|slot| !fitting.contains(*slot)).collect();
         Some(Barred { nodes, why })
     }
+}
+
+/// The best feasible node outside `barred`.
+fn pick(sheet: &Sheet, view: &View, barred: &NodeSet, seed: u64) -> Option<Placement> {
+    let (score, ties) = sheet.best(barred)?;
+    let slot = ties.nth(choice(seed, ties.len()))?;
+    let feasible = sheet.feasible().len() - barred.iter().filter(|slot| sheet.feasible().contains(*slot)).count();
+    Some(Placement { node: view.node(slot)?.name.clone(), slot, score, feasible, ties: ties.len() })
 }
 
 /// The place among so many equals that a seed chooses.

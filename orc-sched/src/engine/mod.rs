@@ -106,8 +106,9 @@ impl Engine {
         if self.view.take_pod(uid).is_some() { vec![Hint::PodLeft] } else { Vec::new() }
     }
 
-    /// Takes a decision for true: the pod counts on the node from now on.
+    /// Takes a decision for true: the pod counts on the node from now on, and its nomination has served.
     pub fn assume(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Reservation {
+        self.clear(&pod.uid);
         self.view.put_pod(Placed { pod: pod.clone(), node: node.clone(), assumed: true });
         Reservation { uid: pod.uid.clone(), node: node.clone() }
     }
@@ -123,8 +124,12 @@ impl Engine {
         self.view.placed(uid).is_some()
     }
 
-    /// Keeps room on a node for a pod that waits for others to leave: pods of lower priority do not get it.
+    /// Keeps room on a node for a pod that waits for others to leave: pods of lower priority do not get it. A pod that has a
+    /// node needs none.
     pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: &Name) {
+        if self.is_placed(&pod.uid) {
+            return;
+        }
         let nominated = Nominated { pod: pod.clone(), node: node.clone() };
         self.view.swap_nominated(pod.uid.clone(), Some(nominated));
     }

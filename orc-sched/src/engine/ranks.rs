@@ -58,10 +58,6 @@ impl Spread {
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     /// The lowest and the highest.
     pub(super) fn bounds(&self) -> (i64, i64) {
         let low = self.0.keys().next().copied().unwrap_or_default();

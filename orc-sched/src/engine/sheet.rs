@@ -40,6 +40,11 @@ impl Scorer {
 impl Sheet {
     /// Asks the plugins about every node.
     pub(super) fn new(profile: &Profile, view: &View, pod: &PodInfo) -> Self {
+        Self::among(profile, view, pod, view.present())
+    }
+
+    /// Asks the plugins about some nodes, as if there were no others.
+    pub(super) fn among(profile: &Profile, view: &View, pod: &PodInfo, nodes: &NodeSet) -> Self {
         let mut sheet = Self {
             prepared: Vec::new(),
             seen: 0,
@@ -49,7 +54,7 @@ impl Sheet {
             totals: Vec::new(),
             ranks: Ranks::default(),
         };
-        sheet.start_over(profile, view, pod);
+        sheet.start_over(profile, view, pod, nodes);
         sheet
     }
 
@@ -58,11 +63,11 @@ impl Sheet {
         if self.seen == view.now() {
             return;
         }
-        let Some(changes) = view.changes_since(self.seen) else { return self.start_over(profile, view, pod) };
+        let Some(changes) = view.changes_since(self.seen) else { return self.start_over(profile, view, pod, view.present()) };
         let mut touched = NodeSet::new();
         for change in changes {
             if !self.follow(profile, view, change, &mut touched) {
-                return self.start_over(profile, view, pod);
+                return self.start_over(profile, view, pod, view.present());
             }
         }
         self.seen = view.now();
@@ -78,6 +83,22 @@ impl Sheet {
         &self.feasible
     }
 
+    /// Whether the scores of the other nodes would be the same without these feasible ones.
+    pub(super) fn scores_hold_without(&mut self, barred: &NodeSet) -> bool {
+        let feasible = &self.feasible;
+        let lost = || barred.iter().filter(|slot| feasible.contains(*slot));
+        self.scorers.iter_mut().all(|scorer| match scorer.normal {
+            Normal::None => true,
+            Normal::Whole => lost().next().is_none(),
+            Normal::Max { .. } | Normal::MinMax => {
+                lost().for_each(|slot| scorer.spread.remove(scorer.raw[slot]));
+                let bounds = scorer.spread.bounds();
+                lost().for_each(|slot| scorer.spread.add(scorer.raw[slot]));
+                bounds == scorer.bounds
+            }
+        })
+    }
+
     pub(super) fn why(&self) -> &Reasons {
         &self.why
     }
@@ -86,7 +107,7 @@ impl Sheet {
         FitError { nodes: view.present().len(), reasons: self.why.counted() }
     }
 
-    fn start_over(&mut self, profile: &Profile, view: &View, pod: &PodInfo) {
+    fn start_over(&mut self, profile: &Profile, view: &View, pod: &PodInfo, nodes: &NodeSet) {
         self.prepared = profile.plugins.iter().map(|(plugin, _)| plugin.prepare(view, pod)).collect();
         let scoring = profile.plugins.iter().enumerate().filter(|(_, (_, weight))| *weight != 0);
         self.scorers = scoring
@@ -99,7 +120,7 @@ impl Sheet {
         self.why = Reasons::new();
         self.ranks.clear();
         self.seen = view.now();
-        self.evaluate(profile, view, view.present());
+        self.evaluate(profile, view, nodes);
     }
 
     /// Tells the plugins of a change and collects the nodes that they name. False when one names all.
@@ -110,11 +131,11 @@ impl Sheet {
         for ((plugin, _), prepared) in profile.plugins.iter().zip(&mut self.prepared) {
             match plugin.touched(prepared, change) {
                 Touched::None => {}
-                Touched::Node => drop(touched.insert(change.slot)),
-                Touched::Nodes(nodes) => nodes.iter().for_each(|slot| drop(touched.insert(slot))),
+                Touched::Node => touched.extend([change.slot]),
+                Touched::Nodes(nodes) => touched.extend(nodes.iter()),
                 Touched::Domain { key, value } => {
                     let inside = view.nodes().filter(|(_, node)| node.labels.get(&key) == Some(&value));
-                    inside.for_each(|(slot, _)| drop(touched.insert(slot)));
+                    touched.extend(inside.map(|(slot, _)| slot));
                 }
                 Touched::All => return false,
             }

@@ -23,7 +23,7 @@ pub(super) struct Sheets {
 
 impl Sheets {
     /// The sheet of a pod, caught up.
-    pub(super) fn sheet(&mut self, profile: &Profile, view: &View, pod: &PodInfo) -> &Sheet {
+    pub(super) fn sheet(&mut self, profile: &Profile, view: &View, pod: &PodInfo) -> &mut Sheet {
         let mut fragment = Fragment::default();
         profile.plugins.iter().for_each(|(plugin, _)| plugin.fragment(pod, &mut fragment));
         let Some(signature) = fragment.finish() else { return self.alone.insert(Sheet::new(profile, view, pod)) };

@@ -98,3 +98,14 @@ fn waiting(pod: &Pod) -> Option<(Name, Name)> {
     let found = conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     Some((found.reason.as_deref().unwrap_or_default().into(), found.message.as_deref().unwrap_or_default().into()))
 }
+
+impl PodInfo {
+    /// Whether two states of a pod without a node want the same, so that one that fits nowhere still does not.
+    pub fn same_wish(&self, other: &Self) -> bool {
+        self.same_footprint(other)
+            && self.rule == other.rule
+            && self.tolerations == other.tolerations
+            && self.gates == other.gates
+            && self.scheduler == other.scheduler
+    }
+}

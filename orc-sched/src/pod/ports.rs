@@ -15,7 +15,7 @@ pub struct HostPort {
 }
 
 /// Every address.
-pub const ANY: &str = "0.0.0.0";
+const ANY: &str = "0.0.0.0";
 
 impl HostPort {
     /// Whether two pods cannot both have their port on one node.

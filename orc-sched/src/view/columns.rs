@@ -72,13 +72,15 @@ impl Columns {
 
     pub(super) fn push(&mut self) {
         self.slots += 1;
-        self.each(|column| column.push(0));
+        let slots = self.slots;
+        self.each(|column| column.resize(slots, 0));
         self.ports.push(BTreeMap::new());
     }
 
     pub(super) fn pop(&mut self) {
         self.slots -= 1;
-        self.each(|column| drop(column.pop()));
+        let slots = self.slots;
+        self.each(|column| column.truncate(slots));
         self.ports.pop();
     }
 

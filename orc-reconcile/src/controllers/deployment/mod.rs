@@ -201,7 +201,7 @@ impl Deployments {
         let preconditions = Preconditions { uid: set.metadata.uid.clone(), revision: None };
         let options = DeleteOptions { preconditions, ..DeleteOptions::default() };
         match self.sets_of(key).delete(meta::name(&set.metadata), options).await {
-            Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
+            Err(error) if !error.is_not_found() => Err(error),
             _ => {
                 self.memory.deleted(key, meta::uid(&set.metadata));
                 Ok(())

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use orc_core::{ApiError, ObjectKey, OwnerRef};
+use orc_core::{ApiError, ObjectKey, OwnerRef, Revision};
 use orc_store::cache::{Cache, CacheEvent};
 use orc_store::client::{
     DeleteOptions, Freshness, Intent, PatchKind, Preconditions, Propagation, ReadOptions, Target, WriteRequest,
@@ -210,7 +210,7 @@ impl Collector {
     async fn act(&self, object: &Arc<Stored>, act: Act, dependents: &[Arc<Stored>]) -> Result<Next, ApiError> {
         match act {
             Act::Keep => {}
-            Act::SetOwners(owners) => self.patch(object, json!({"ownerReferences": owners})).await?,
+            Act::SetOwners(owners) => drop(self.patch(object, json!({"ownerReferences": owners})).await?),
             Act::Delete(propagation) => return self.delete(object, propagation, dependents).await,
             Act::Release(finalizer) => {
                 let left: Vec<&String> = object.head.finalizers.iter().filter(|name| *name != finalizer).collect();
@@ -239,17 +239,18 @@ impl Collector {
         let left = if left.is_empty() { Value::Null } else { json!(left) };
         match self.patch(dependent, json!({"ownerReferences": left})).await {
             Err(error) if error.is_not_found() => Ok(()),
-            other => other,
+            other => other.map(drop),
         }
     }
 
     /// A merge patch of metadata, bound to the object and the revision that was seen.
-    async fn patch(&self, object: &Stored, mut metadata: Value) -> Result<(), ApiError> {
+    async fn patch(&self, object: &Stored, mut metadata: Value) -> Result<Revision, ApiError> {
         metadata["uid"] = json!(object.head.uid);
         metadata["resourceVersion"] = json!(object.revision.to_string());
         let body = json!({"metadata": metadata}).to_string();
         let intent = Intent::Patch(PatchKind::Merge, body.into());
-        self.env.client.write(WriteRequest::new(Target::object(object.key.clone()), intent)).await.map(drop)
+        let written = self.env.client.write(WriteRequest::new(Target::object(object.key.clone()), intent)).await?;
+        Ok(written.stored()?.revision)
     }
 
     /// Deletes an object as it is now: one that has got an owner meanwhile stays.
@@ -260,11 +261,11 @@ impl Collector {
         if fresh.head.owners != seen.head.owners || fresh.head.is_terminating() {
             return Ok(Next::Done);
         }
+        let mut revision = fresh.revision;
         if propagation == Propagation::Foreground {
-            self.break_circle(&fresh, dependents).await?;
+            revision = self.break_circle(&fresh, dependents).await?;
         }
-        let revision = self.read(&seen.key).await?.map(|fresh| fresh.revision);
-        let preconditions = Preconditions { uid: Some(seen.head.uid.to_string()), revision };
+        let preconditions = Preconditions { uid: Some(seen.head.uid.to_string()), revision: Some(revision) };
         let options = DeleteOptions { preconditions, propagation: Some(propagation), ..DeleteOptions::default() };
         let request = WriteRequest::new(Target::object(seen.key.clone()), Intent::Delete(options));
         self.env.client.write(request).await?;
@@ -273,10 +274,10 @@ impl Collector {
 
     /// Owners that wait for each other would wait for ever: an object with a dependent that itself waits for dependents no
     /// longer blocks its owners.
-    async fn break_circle(&self, object: &Stored, dependents: &[Arc<Stored>]) -> Result<(), ApiError> {
+    async fn break_circle(&self, object: &Stored, dependents: &[Arc<Stored>]) -> Result<Revision, ApiError> {
         let waits = |dependent: &Arc<Stored>| dependent.head.is_terminating() && has(&dependent.head, FOREGROUND);
         if !dependents.iter().any(waits) {
-            return Ok(());
+            return Ok(object.revision);
         }
         let mut owners = object.head.owners.clone();
         for owner in &mut owners {

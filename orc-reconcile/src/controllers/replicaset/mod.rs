@@ -256,11 +256,12 @@ impl Sets {
                 self.recorder.normal(set, "SuccessfulDelete", format!("Deleted pod: {name}"));
                 Ok(())
             }
-            // Gone, or another pod stands under its name.
-            Err(error) if error.is_not_found() || error.is_conflict() => {
+            Err(error) if error.is_not_found() => {
                 self.memory.deleted(key, meta::uid(&pod.metadata));
                 Ok(())
             }
+            // Another pod stands under its name, or somebody was faster: the cache will tell.
+            Err(error) if error.is_conflict() => Err(error),
             Err(error) => {
                 self.recorder.warning(set, "FailedDelete", format!("Error deleting: {error}"));
                 Err(error)

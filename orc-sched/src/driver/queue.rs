@@ -1,0 +1,269 @@
+//! Pods that wait for a node: a pure state machine.
+//!
+//! A pod is *active* (next by priority, then by time), *backing off* after a failure, *parked* because it fits nowhere,
+//! *gated*, or *flying* (popped and not settled). Parked pods are indexed by the plugins that refused them, so that an event
+//! wakes only those it could help. The number of pods is bounded by the API, not here.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use orc_core::Name;
+
+use crate::plugin::Hint;
+use crate::pod::PodInfo;
+
+/// The index entry of pods that were refused by no plugin, as there was no node.
+const NO_NODES: &str = "";
+
+/// Waits of the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timing {
+    /// The wait after the first failure; doubles with each.
+    pub first: Duration,
+    /// The longest wait.
+    pub most: Duration,
+    /// How long a pod stays parked at most.
+    pub flush: Duration,
+}
+
+impl Default for Timing {
+    /// Kubernetes' defaults: one second to ten, and five minutes.
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), most: Duration::from_secs(10), flush: Duration::from_secs(300) }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Place {
+    Active(Rank),
+    Backoff(Timestamp),
+    Parked(Timestamp, Vec<&'static str>),
+    Gated,
+    Flying,
+}
+
+/// The order of active pods: priority, then time, then arrival.
+type Rank = (Reverse<i32>, Timestamp, u64);
+
+#[derive(Debug)]
+struct Entry {
+    pod: Arc<PodInfo>,
+    attempts: u32,
+    /// Until when it may not be tried again.
+    blocked: Timestamp,
+    place: Place,
+}
+
+/// Pods that wait for a node.
+#[derive(Debug)]
+pub struct PodQueue {
+    timing: Timing,
+    entries: BTreeMap<Name, Entry>,
+    active: BTreeMap<Rank, Name>,
+    backoff: BTreeSet<(Timestamp, Name)>,
+    parked: BTreeSet<(Timestamp, Name)>,
+    refused_by: BTreeMap<&'static str, BTreeSet<Name>>,
+    gated: usize,
+    arrivals: u64,
+}
+
+/// How many pods are where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Depths {
+    /// Ready to be tried.
+    pub active: usize,
+    /// Waiting after a failure.
+    pub backoff: usize,
+    /// Fitting nowhere.
+    pub parked: usize,
+    /// Behind scheduling gates.
+    pub gated: usize,
+}
+
+impl PodQueue {
+    /// An empty queue.
+    pub fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            entries: BTreeMap::new(),
+            active: BTreeMap::new(),
+            backoff: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            refused_by: BTreeMap::new(),
+            gated: 0,
+            arrivals: 0,
+        }
+    }
+
+    /// Adds a pod, or takes in its new state. A parked pod is tried again when something that scheduling reads has changed.
+    pub fn put(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
+        let uid = pod.uid.clone();
+        let Some(entry) = self.entries.get_mut(&uid) else {
+            let place = if pod.gates.is_empty() { Place::Flying } else { Place::Gated };
+            self.gated += usize::from(place == Place::Gated);
+            let ready = place != Place::Gated;
+            self.entries.insert(uid.clone(), Entry { pod, attempts: 0, blocked: now, place });
+            if ready {
+                self.ready(&uid, now);
+            }
+            return;
+        };
+        let same = entry.pod.same_wish(&pod);
+        entry.pod = pod;
+        if same || entry.place == Place::Flying {
+            return;
+        }
+        self.unlist(&uid);
+        let Some(entry) = self.entries.get_mut(&uid) else { return };
+        if entry.pod.gates.is_empty() {
+            self.ready(&uid, now);
+        } else {
+            entry.place = Place::Gated;
+            self.gated += 1;
+        }
+    }
+
+    /// Forgets a pod.
+    pub fn remove(&mut self, uid: &Name) {
+        self.unlist(uid);
+        self.entries.remove(uid);
+    }
+
+    /// The next pod to try; it is flying until it is removed, parked or backed off.
+    pub fn pop(&mut self, now: Timestamp) -> Option<Arc<PodInfo>> {
+        while let Some((due, _)) = self.backoff.first() {
+            if *due > now {
+                break;
+            }
+            let Some((_, uid)) = self.backoff.pop_first() else { break };
+            self.ready(&uid, now);
+        }
+        let (_, uid) = self.active.pop_first()?;
+        let entry = self.entries.get_mut(&uid)?;
+        entry.place = Place::Flying;
+        entry.attempts = entry.attempts.saturating_add(1);
+        Some(entry.pod.clone())
+    }
+
+    /// Parks a flying pod that fits nowhere, with the plugins that refused nodes.
+    pub fn park(&mut self, uid: &Name, mut plugins: Vec<&'static str>, now: Timestamp) {
+        if plugins.is_empty() {
+            plugins.push(NO_NODES);
+        }
+        let wait = self.block(uid, now);
+        let Some(entry) = self.entries.get_mut(uid).filter(|entry| entry.place == Place::Flying && wait.is_some()) else { return };
+        for plugin in &plugins {
+            self.refused_by.entry(plugin).or_default().insert(uid.clone());
+        }
+        entry.place = Place::Parked(now, plugins);
+        self.parked.insert((now, uid.clone()));
+    }
+
+    /// Backs off a flying pod that failed for a reason of its own.
+    pub fn back_off(&mut self, uid: &Name, now: Timestamp) {
+        let Some(due) = self.block(uid, now) else { return };
+        let Some(entry) = self.entries.get_mut(uid).filter(|entry| entry.place == Place::Flying) else { return };
+        entry.place = Place::Backoff(due);
+        self.backoff.insert((due, uid.clone()));
+    }
+
+    /// Wakes the parked pods that these changes could help, in the eyes of a plugin that refused them.
+    pub fn wake(&mut self, hints: &BTreeSet<Hint>, now: Timestamp, helps: impl Fn(&str, Hint) -> bool) {
+        let helped = |plugin: &str| match plugin {
+            NO_NODES => hints.contains(&Hint::NodeAdded),
+            plugin => hints.iter().any(|hint| helps(plugin, *hint)),
+        };
+        let plugins: Vec<_> = self.refused_by.keys().copied().filter(|plugin| helped(plugin)).collect();
+        for plugin in plugins {
+            for uid in self.refused_by.get(plugin).cloned().unwrap_or_default() {
+                self.unlist(&uid);
+                self.ready(&uid, now);
+            }
+        }
+    }
+
+    /// Wakes pods that have been parked for long.
+    pub fn flush(&mut self, now: Timestamp) {
+        while let Some((since, uid)) = self.parked.first().cloned() {
+            if after(since, self.timing.flush) > now {
+                break;
+            }
+            self.unlist(&uid);
+            self.ready(&uid, now);
+        }
+    }
+
+    /// When [`PodQueue::pop`] or [`PodQueue::flush`] will next have something to do; `None` when only an event can tell.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let flush = self.parked.first().map(|(since, _)| after(*since, self.timing.flush));
+        let backoff = self.backoff.first().map(|(due, _)| *due);
+        let active = self.active.first_key_value().map(|_| Timestamp::MIN);
+        [flush, backoff, active].into_iter().flatten().min()
+    }
+
+    /// Whether a pod is ready to be tried.
+    pub fn has_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Whether the queue knows a pod.
+    pub fn contains(&self, uid: &str) -> bool {
+        self.entries.contains_key(uid)
+    }
+
+    /// How many pods are where.
+    pub fn depths(&self) -> Depths {
+        let (active, backoff, parked) = (self.active.len(), self.backoff.len(), self.parked.len());
+        Depths { active, backoff, parked, gated: self.gated }
+    }
+
+    /// Lists a pod that is in no list: active, or backing off while it is blocked.
+    fn ready(&mut self, uid: &Name, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(uid) else { return };
+        if entry.blocked > now {
+            entry.place = Place::Backoff(entry.blocked);
+            self.backoff.insert((entry.blocked, uid.clone()));
+            return;
+        }
+        self.arrivals += 1;
+        let rank = (Reverse(entry.pod.priority), now, self.arrivals);
+        entry.place = Place::Active(rank);
+        self.active.insert(rank, uid.clone());
+    }
+
+    /// Takes a pod out of its list; it counts as flying.
+    fn unlist(&mut self, uid: &Name) {
+        let Some(entry) = self.entries.get_mut(uid) else { return };
+        match std::mem::replace(&mut entry.place, Place::Flying) {
+            Place::Active(rank) => drop(self.active.remove(&rank)),
+            Place::Backoff(due) => drop(self.backoff.remove(&(due, uid.clone()))),
+            Place::Parked(since, plugins) => {
+                self.parked.remove(&(since, uid.clone()));
+                for plugin in plugins {
+                    let left = self.refused_by.get_mut(plugin);
+                    if left.is_some_and(|pods| pods.remove(uid) && pods.is_empty()) {
+                        self.refused_by.remove(plugin);
+                    }
+                }
+            }
+            Place::Gated => self.gated -= 1,
+            Place::Flying => {}
+        }
+    }
+
+    /// Sets until when a failed pod may not be tried again.
+    fn block(&mut self, uid: &Name, now: Timestamp) -> Option<Timestamp> {
+        let entry = self.entries.get_mut(uid)?;
+        let doublings = entry.attempts.saturating_sub(1).min(16);
+        let wait = self.timing.first.saturating_mul(1 << doublings).min(self.timing.most);
+        entry.blocked = after(now, wait);
+        Some(entry.blocked)
+    }
+}
+
+fn after(at: Timestamp, wait: Duration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,276 @@
+//! The loop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use orc_core::env::Rng;
+use orc_core::{ApiError, Name, ResourceId};
+use orc_reconcile::CancellationToken;
+use orc_store::{Env, Stored};
+
+use super::config::SchedulerConfig;
+use super::queue::PodQueue;
+use super::report::{Report, Reporter};
+use super::status::StatusReader;
+use super::watch::{Seen, Watched};
+use crate::engine::{Engine, Event, Reservation};
+use crate::node::NodeInfo;
+use crate::plugin::Hint;
+use crate::pod::PodInfo;
+
+/// The most changes taken in before pods are scheduled again, so that neither side starves.
+const INTAKE: usize = 256;
+/// How long bindings under way may take after the stop signal.
+const DRAIN: Duration = Duration::from_secs(5);
+
+type Bound = (Reservation, Arc<PodInfo>, Result<(), ApiError>);
+
+/// The live scheduler.
+pub struct Scheduler {
+    env: Env,
+    config: SchedulerConfig,
+    engine: Engine,
+    queue: PodQueue,
+    binding: FuturesUnordered<BoxFuture<'static, Bound>>,
+    reporter: Reporter,
+    hints: BTreeSet<Hint>,
+    rng: Rng,
+    status: StatusReader,
+}
+
+impl Scheduler {
+    /// A scheduler that has seen nothing yet.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new(env: Env, config: SchedulerConfig) -> Self {
+        let status = StatusReader::default();
+        Self {
+            engine: Engine::new(config.profiles.clone()),
+            queue: PodQueue::new(config.timing),
+            binding: FuturesUnordered::new(),
+            reporter: Reporter::start(&env, config.events, status.clone()),
+            hints: BTreeSet::new(),
+            rng: env.rng.fork(),
+            status,
+            env,
+            config,
+        }
+    }
+
+    /// A handle to read the status with.
+    pub fn status(&self) -> StatusReader {
+        self.status.clone()
+    }
+
+    /// Schedules pods until `stop`, then waits a little for the bindings under way.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let (mut nodes, mut pods) = (Watched::of::<Node>(&self.env.caches), Watched::of::<Pod>(&self.env.caches));
+        let first = async { (nodes.begin().await, pods.begin().await) };
+        let (first_nodes, first_pods) = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            first = first => first,
+        };
+        self.take(first_nodes.into_iter().chain(first_pods));
+        loop {
+            let seen: Vec<Seen> = nodes.ready(INTAKE).into_iter().chain(pods.ready(INTAKE)).collect();
+            self.take(seen);
+            self.schedule();
+            if stop.is_cancelled() {
+                break;
+            }
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(bound) = self.binding.next() => self.settle(bound),
+                Some(seen) = nodes.next() => self.take(seen),
+                Some(seen) = pods.next() => self.take(seen),
+                () = wait_until(&self.env, due) => {}
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Takes changes in and wakes the parked pods that they could help.
+    fn take(&mut self, seen: impl IntoIterator<Item = Seen>) {
+        let (pods, nodes) = (ResourceId::of::<Pod>(), ResourceId::of::<Node>());
+        for seen in seen {
+            match seen {
+                Seen::Now(now) if now.key.resource == pods => self.pod(&now),
+                Seen::Now(now) => self.node(&now),
+                Seen::Gone(key, _) if key.resource == nodes => self.apply(&Event::NodeGone(key.name)),
+                Seen::Gone(_, uid) => self.pod_gone(&uid),
+            }
+        }
+        self.wake();
+    }
+
+    fn apply(&mut self, event: &Event) {
+        self.hints.extend(self.engine.apply(event));
+    }
+
+    fn wake(&mut self) {
+        let hints = std::mem::take(&mut self.hints);
+        if !hints.is_empty() {
+            let plugins: Vec<_> = self.engine.profiles().iter().flat_map(|profile| &profile.plugins).collect();
+            let helps = |name: &str, hint| plugins.iter().any(|(plugin, _)| plugin.name() == name && plugin.helped_by(hint));
+            self.queue.wake(&hints, self.env.clock.now(), helps);
+        }
+    }
+
+    fn node(&mut self, stored: &Stored) {
+        match stored.view::<Node>() {
+            Ok(node) => self.apply(&Event::Node(Arc::new(NodeInfo::of(&node)))),
+            Err(error) => tracing::error!(key = %stored.key, %error, "a node does not decode; its last state stays"),
+        }
+    }
+
+    fn pod(&mut self, stored: &Stored) {
+        let pod = match stored.view::<Pod>() {
+            Ok(pod) => Arc::new(PodInfo::of(&pod)),
+            Err(error) => return tracing::error!(key = %stored.key, %error, "a pod does not decode; its last state stays"),
+        };
+        if pod.ended || (pod.deleting && pod.node.is_none()) {
+            return self.pod_gone(&pod.uid);
+        }
+        if pod.node.is_some() {
+            self.queue.remove(&pod.uid);
+            return self.apply(&Event::Pod(pod));
+        }
+        // An assumed pod is on its way: what its old state says is history.
+        if !self.engine.is_placed(&pod.uid) && self.engine.profile(&pod.scheduler).is_some() {
+            self.queue.put(pod.clone(), self.env.clock.now());
+            if !pod.gates.is_empty() {
+                self.reporter.tell(Report::gated(pod));
+            }
+        }
+    }
+
+    fn pod_gone(&mut self, uid: &Name) {
+        self.queue.remove(uid);
+        self.apply(&Event::PodGone(uid.clone()));
+    }
+
+    /// Decides about ready pods, as many as there is room for on the way to the API.
+    fn schedule(&mut self) {
+        let now = self.env.clock.now();
+        self.queue.flush(now);
+        let mut tries = 0;
+        while self.binding.len() < self.config.binds && tries < INTAKE {
+            let Some(pod) = self.queue.pop(now) else { break };
+            self.place(pod, now);
+            tries += 1;
+        }
+        let depths = self.queue.depths();
+        let mut status = self.status.0.lock();
+        (status.active, status.backoff, status.parked, status.gated) = (depths.active, depths.backoff, depths.parked, depths.gated);
+        status.binding = self.binding.len();
+        if tries > 0 {
+            status.last_decision = Some(now);
+        }
+    }
+
+    fn place(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
+        let Some(profile) = self.engine.profile(&pod.scheduler) else { return self.queue.remove(&pod.uid) };
+        let decision = self.engine.decide(profile, &pod, self.rng.next());
+        match decision.outcome {
+            Ok(placement) => {
+                tracing::debug!(pod = %pod.key, node = %placement.node, seed = decision.seed, ties = placement.ties, "placed");
+                self.status.0.lock().placed += 1;
+                self.bind(pod, &placement.node);
+            }
+            Err(error) => {
+                self.status.0.lock().unschedulable += 1;
+                self.queue.park(&pod.uid, error.plugins(), now);
+                self.reporter.tell(Report::unschedulable(pod, error.to_string()));
+            }
+        }
+    }
+
+    fn bind(&mut self, pod: Arc<PodInfo>, node: &Name) {
+        let reservation = self.engine.assume(&pod, node);
+        let (client, binder) = (self.env.client.clone(), self.config.binder.clone());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (about, to) = (pod.clone(), node.clone());
+        let task = self.env.spawn.spawn(async move {
+            // Nobody listens any more once the scheduler has stopped.
+            let _ = tell.send(binder.bind(&*client, &about, &to).await);
+        });
+        self.binding.push(Box::pin(async move {
+            let outcome = told.await.unwrap_or_else(|_| Err(ApiError::internal("the binding task ended without an answer")));
+            drop(task);
+            (reservation, pod, outcome)
+        }));
+    }
+
+    /// Takes the outcome of a binding in.
+    fn settle(&mut self, (reservation, pod, outcome): Bound) {
+        match outcome {
+            Ok(()) => {
+                self.queue.remove(&pod.uid);
+                self.status.0.lock().bound += 1;
+                self.reporter.tell(Report::scheduled(pod, reservation.node));
+            }
+            Err(error) => self.bind_failed(&reservation, pod, &error),
+        }
+    }
+
+    fn bind_failed(&mut self, reservation: &Reservation, pod: Arc<PodInfo>, error: &ApiError) {
+        {
+            let mut status = self.status.0.lock();
+            status.bind_failures += 1;
+            status.last_error = Some(format!("{}: {error}", pod.key));
+        }
+        tracing::debug!(pod = %pod.key, node = %reservation.node, %error, "binding failed");
+        if !self.engine.forget(reservation) {
+            // An event has told of the pod meanwhile: it has a node, or is gone.
+            return;
+        }
+        self.hints.insert(Hint::PodLeft);
+        self.wake();
+        if error.is_not_found() {
+            return self.queue.remove(&pod.uid);
+        }
+        self.queue.back_off(&pod.uid, self.env.clock.now());
+        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
+        self.reporter.tell(Report::failed(pod, message));
+    }
+
+    /// When there is something to do without an event; never while the way to the API is full.
+    fn next_due(&self) -> Option<Timestamp> {
+        self.queue.next_due().filter(|_| self.binding.len() < self.config.binds)
+    }
+
+    async fn drain(&mut self) {
+        let clock = self.env.clock.clone();
+        let deadline = clock.sleep(DRAIN);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                biased;
+                bound = self.binding.next() => match bound {
+                    Some(bound) => self.settle(bound),
+                    None => return,
+                },
+                () = &mut deadline => return tracing::warn!("bindings were dropped at shutdown"),
+            }
+        }
+    }
+}
+
+/// Waits for a point in time; a past one gives way to other tasks once.
+async fn wait_until(env: &Env, at: Option<Timestamp>) {
+    match at {
+        Some(at) if at <= env.clock.now() => tokio::task::yield_now().await,
+        Some(at) => env.clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,219 @@
+//! The live scheduler over a store in memory, in virtual time.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use common::{node, pod, with};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition};
+use orc_core::{ApiError, ResourceId};
+use orc_reconcile::CancellationToken;
+use orc_sched::driver::{Binder, StatusReader};
+use orc_sched::{PodInfo, Scheduler, SchedulerConfig};
+use orc_store::client::{DeleteOptions, ListOptions};
+use orc_store::testing::World;
+use orc_store::{Api, LocalClient, ObjectClient};
+use serde_json::json;
+
+/// Writes the node into the pod: a local client has no bindings. Fails the first so many times.
+struct Direct {
+    client: Arc<dyn ObjectClient>,
+    failures: AtomicUsize,
+}
+
+#[async_trait]
+impl Binder for Direct {
+    async fn bind(&self, _: &dyn ObjectClient, pod: &PodInfo, node: &str) -> Result<(), ApiError> {
+        if self.failures.load(Ordering::SeqCst) > 0 {
+            self.failures.fetch_sub(1, Ordering::SeqCst);
+            return Err(ApiError::unavailable("not now"));
+        }
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), pod.key.namespace_str());
+        api.modify(&pod.key.name, |pod| pod.spec.get_or_insert_default().node_name = Some(node.to_owned())).await.map(drop)
+    }
+}
+
+struct Cluster {
+    world: World,
+    pods: Api<Pod>,
+    nodes: Api<Node>,
+    status: StatusReader,
+    stop: CancellationToken,
+}
+
+impl Cluster {
+    async fn start(seed: u64, failures: usize) -> Self {
+        let world = World::seeded(seed).await;
+        let client = world.env.client.clone();
+        let binder = Arc::new(Direct { client: client.clone(), failures: AtomicUsize::new(failures) });
+        let config = SchedulerConfig { binder, ..SchedulerConfig::default() };
+        let scheduler = Scheduler::new(world.env.clone(), config);
+        let (status, stop) = (scheduler.status(), CancellationToken::new());
+        world.env.spawn.detach(scheduler.run(stop.clone()));
+        // Nodes are made with their status in one write.
+        let whole = LocalClient::new(world.store.clone(), &world.system).without_status([ResourceId::of::<Node>()]);
+        Self { pods: Api::namespaced(client, "default"), nodes: Api::all(Arc::new(whole)), world, status, stop }
+    }
+
+    async fn with_nodes(seed: u64, nodes: &[(&str, i64)]) -> Self {
+        let cluster = Self::start(seed, 0).await;
+        for (name, cpu) in nodes {
+            cluster.nodes.create(&node(name, *cpu, 4, 10)).await.unwrap();
+        }
+        cluster
+    }
+
+    /// Waits in virtual time until something of a pod holds.
+    async fn until(&self, name: &str, what: impl Fn(&Pod) -> bool) -> Arc<Pod> {
+        for _ in 0..4000 {
+            if let Some(found) = self.pods.get_opt(name).await.unwrap().filter(|pod| what(pod)) {
+                return found;
+            }
+            self.world.env.clock.sleep(Duration::from_millis(100)).await;
+        }
+        panic!("pod {name} did not get there: {:?} {:?}", self.pods.get(name).await, self.status.read());
+    }
+
+    async fn events(&self, reason: &str) -> Vec<Arc<Event>> {
+        let api: Api<Event> = Api::namespaced(self.world.env.client.clone(), "default");
+        let all = api.list(&ListOptions::default()).await.unwrap().items;
+        all.into_iter().filter(|event| event.reason.as_deref() == Some(reason)).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn node_of(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref()?.node_name.clone()
+}
+
+fn condition(pod: &Pod) -> Option<&PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == "PodScheduled")
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_spread_over_nodes() {
+    let cluster = Cluster::with_nodes(1, &[("n1", 2000), ("n2", 2000), ("n3", 2000)]).await;
+    let mut on: BTreeMap<String, usize> = BTreeMap::new();
+    for i in 0..9 {
+        cluster.pods.create(&pod(&format!("p{i}"), 500)).await.unwrap();
+    }
+    for i in 0..9 {
+        let bound = cluster.until(&format!("p{i}"), |pod| node_of(pod).is_some()).await;
+        *on.entry(node_of(&bound).unwrap()).or_default() += 1;
+    }
+    assert_eq!(on.into_values().collect::<Vec<_>>(), [3, 3, 3]);
+    let told = cluster.events("Scheduled").await;
+    assert_eq!(told.len(), 9);
+    assert!(told[0].message.as_ref().unwrap().starts_with("Successfully assigned default/p"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes() {
+    let cluster = Cluster::with_nodes(2, &[("n1", 1000), ("n2", 1000)]).await;
+    let tainted = with(&node("n3", 64_000, 4, 10), json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}));
+    cluster.nodes.create(&tainted).await.unwrap();
+    cluster.pods.create(&pod("big", 8000)).await.unwrap();
+    let waiting = cluster.until("big", |pod| condition(pod).is_some()).await;
+    let found = condition(&waiting).unwrap();
+    let message = "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu.";
+    assert_eq!((&*found.status, found.reason.as_deref(), found.message.as_deref()), ("False", Some("Unschedulable"), Some(message)));
+    assert_eq!(cluster.events("FailedScheduling").await[0].message.as_deref(), Some(message));
+    cluster.nodes.create(&node("n4", 16_000, 4, 10)).await.unwrap();
+    let placed = cluster.until("big", |pod| node_of(pod).is_some()).await;
+    assert_eq!(node_of(&placed).as_deref(), Some("n4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_nodes_a_pod_says_so() {
+    let cluster = Cluster::start(3, 0).await;
+    cluster.pods.create(&pod("a", 1)).await.unwrap();
+    let waiting = cluster.until("a", |pod| condition(pod).is_some()).await;
+    assert_eq!(condition(&waiting).unwrap().message.as_deref(), Some("no nodes available to schedule pods"));
+    cluster.nodes.create(&node("n1", 1000, 1, 1)).await.unwrap();
+    cluster.until("a", |pod| node_of(pod).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_that_a_deleted_pod_leaves_is_used() {
+    let cluster = Cluster::with_nodes(4, &[("n1", 1000)]).await;
+    cluster.pods.create(&pod("first", 800)).await.unwrap();
+    cluster.until("first", |pod| node_of(pod).is_some()).await;
+    cluster.pods.create(&pod("second", 800)).await.unwrap();
+    cluster.until("second", |pod| condition(pod).is_some()).await;
+    cluster.pods.delete("first", DeleteOptions::default()).await.unwrap();
+    cluster.until("second", |pod| node_of(pod).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_binding_is_forgotten_and_tried_again() {
+    let cluster = Cluster::start(5, 2).await;
+    cluster.nodes.create(&node("n1", 1000, 1, 1)).await.unwrap();
+    let before = cluster.world.env.clock.now();
+    cluster.pods.create(&pod("a", 800)).await.unwrap();
+    cluster.until("a", |pod| node_of(pod).is_some()).await;
+    let passed = cluster.world.env.clock.now().duration_since(before);
+    assert!(passed.as_secs() >= 3, "one second of backoff, then two: {passed}");
+    assert_eq!(cluster.status.read().bind_failures, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates_hold_a_pod_back() {
+    let cluster = Cluster::with_nodes(6, &[("n1", 1000)]).await;
+    let gated = with(&pod("a", 100), json!({"spec": {"schedulingGates": [{"name": "wait"}]}}));
+    cluster.pods.create(&gated).await.unwrap();
+    let waiting = cluster.until("a", |pod| condition(pod).is_some()).await;
+    assert_eq!(condition(&waiting).unwrap().reason.as_deref(), Some("SchedulingGated"));
+    assert_eq!((cluster.status.read().gated, node_of(&waiting)), (1, None));
+    cluster.pods.modify("a", |pod| pod.spec.as_mut().unwrap().scheduling_gates = None).await.unwrap();
+    cluster.until("a", |pod| node_of(pod).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_schedulers_pods_are_left_alone() {
+    let cluster = Cluster::with_nodes(7, &[("n1", 1000)]).await;
+    let other = with(&pod("theirs", 100), json!({"spec": {"schedulerName": "theirs"}}));
+    cluster.pods.create(&other).await.unwrap();
+    cluster.pods.create(&pod("ours", 100)).await.unwrap();
+    cluster.until("ours", |pod| node_of(pod).is_some()).await;
+    assert_eq!(node_of(&*cluster.pods.get("theirs").await.unwrap()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_pods_go_first() {
+    let cluster = Cluster::start(8, 0).await;
+    for (name, priority) in [("low", 0), ("high", 10)] {
+        cluster.pods.create(&with(&pod(name, 800), json!({"spec": {"priority": priority}}))).await.unwrap();
+        cluster.until(name, |pod| condition(pod).is_some()).await;
+    }
+    cluster.world.env.clock.sleep(Duration::from_secs(30)).await;
+    cluster.nodes.create(&node("n1", 1000, 1, 10)).await.unwrap();
+    cluster.until("high", |pod| node_of(pod).is_some()).await;
+    cluster.until("low", |pod| condition(pod).is_some_and(|c| c.message.as_deref().unwrap().contains("Insufficient cpu"))).await;
+}
+
+async fn trace(seed: u64) -> Vec<Option<String>> {
+    let cluster = Cluster::with_nodes(seed, &[("n1", 4000), ("n2", 4000), ("n3", 4000), ("n4", 4000)]).await;
+    let mut trace = Vec::new();
+    for i in 0..12 {
+        let name = format!("p{i}");
+        cluster.pods.create(&pod(&name, 100)).await.unwrap();
+        trace.push(node_of(&*cluster.until(&name, |pod| node_of(pod).is_some()).await));
+    }
+    trace
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_decisions() {
+    assert_eq!(trace(9).await, trace(9).await);
+    assert_ne!(trace(9).await, trace(10).await);
+}
