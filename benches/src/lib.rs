@@ -1,1 +1,9 @@
-//! Placeholder.
+//! Measurements of orc: what one is, how several runs become one line, and how they are printed.
+//!
+//! Nothing here is asserted. A number is worth something beside the machine, the build and the command it came from, so
+//! each program prints those too, and says with `--json` everything that it measured, run by run.
+
+pub mod process;
+pub mod report;
+
+pub use report::{Measure, Report, Unit};

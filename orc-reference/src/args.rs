@@ -50,6 +50,9 @@ pub struct ClusterArgs {
     /// Where to write the administrator's kubeconfig [default: kubeconfig in the data folder]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// The network of Service addresses; clusters of root on one machine need different ones.
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
+    pub service_cidr: ServiceCidr,
     /// A file of lines `token,user,uid,"group1,group2"` that are accepted as bearer tokens.
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
@@ -76,9 +79,9 @@ pub struct UpArgs {
     /// Leave the pods running when the cluster is stopped; the next start takes them up.
     #[arg(long)]
     pub leave_pods: bool,
-    /// The network of the pods; each node takes a /24 of it.
-    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
-    pub pod_cidr: String,
+    /// The network of the pods, a /16 of which each node takes a /24 [default: one of 10.128 to 10.223, by the data folder]
+    #[arg(long, value_name = "CIDR")]
+    pub pod_cidr: Option<String>,
 }
 
 /// What runs pods.
@@ -193,7 +196,38 @@ impl ClusterArgs {
             data_dir: None,
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 6443)),
             kubeconfig: None,
+            service_cidr: ServiceCidr { base: std::net::Ipv4Addr::new(10, 96, 0, 0), bits: 12 },
             token_auth_file: None,
         }
+    }
+}
+
+/// The network of Service addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceCidr {
+    /// Its first address.
+    pub base: std::net::Ipv4Addr,
+    /// The length of its prefix, 8 to 28.
+    pub bits: u8,
+}
+
+impl ServiceCidr {
+    /// The address of the `kubernetes` Service: the first one after the network's own.
+    pub fn api(self) -> std::net::Ipv4Addr {
+        std::net::Ipv4Addr::from(u32::from(self.base) + 1)
+    }
+}
+
+impl std::str::FromStr for ServiceCidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (base, bits) = text.split_once('/')?;
+            let (base, bits): (std::net::Ipv4Addr, u8) = (base.parse().ok()?, bits.parse().ok()?);
+            let aligned = (8..=28).contains(&bits) && u32::from(base).trailing_zeros() >= u32::from(32 - bits);
+            aligned.then_some(Self { base, bits })
+        };
+        parse().ok_or_else(|| "give an IPv4 network with a prefix of 8 to 28, such as 10.96.0.0/12".to_owned())
     }
 }

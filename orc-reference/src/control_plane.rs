@@ -21,10 +21,6 @@ use crate::args::ClusterArgs;
 use crate::data_dir::DataDir;
 use crate::{kubeconfig, progress};
 
-/// The network of Service addresses, and the API's own address in it.
-pub const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 12);
-/// The address of the `kubernetes` Service.
-pub const API_SERVICE_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// The range of node ports.
 pub const NODE_PORTS: (u16, u16) = (30000, 32767);
 
@@ -93,12 +89,13 @@ pub async fn start(
     let backend = DurableBackend::open(DurableConfig::new(data.store()))?;
     let store = Store::open(Arc::new(backend), Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
-    let pki = Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip(), inside), &system.clock)?;
+    let pki = Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip(), args.service_cidr.api(), inside), &system.clock)?;
     let signer = Arc::new(Signer::new(&pki.service_account_key)?);
-    let options = RegistryOptions { service_cidr: SERVICE_CIDR, node_ports: NODE_PORTS, signer: signer.clone() };
+    let cidr = args.service_cidr;
+    let options = RegistryOptions { service_cidr: (cidr.base, cidr.bits), node_ports: NODE_PORTS, signer: signer.clone() };
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
     let admin = registry.client(Identity::admin(), "orc");
-    bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: API_SERVICE_IP, service_cidr: SERVICE_CIDR }).await?;
+    bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: cidr.api(), service_cidr: (cidr.base, cidr.bits) }).await?;
     system.spawn.detach(orc_api::expiry::run(store.clone(), system.clock.clone(), orc_api::expiry::TTL));
     let accounts = ServiceAccountTokens { signer, store, clock: system.clock.clone() };
     let mut authenticators: Vec<Arc<dyn TokenAuthenticator>> = vec![Arc::new(accounts)];
@@ -126,8 +123,8 @@ fn server_names() -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
-fn server_addresses(listen: IpAddr, inside: &[IpAddr]) -> Vec<IpAddr> {
-    let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(API_SERVICE_IP)];
+fn server_addresses(listen: IpAddr, service: Ipv4Addr, inside: &[IpAddr]) -> Vec<IpAddr> {
+    let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(service)];
     addresses.extend(inside);
     if !listen.is_unspecified() && !addresses.contains(&listen) {
         addresses.push(listen);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use orc_api::Identity;
 use orc_core::env::Task;
@@ -30,12 +31,33 @@ pub fn start(plane: &ControlPlane, net: &NodeNet, api: Option<(IpAddr, u16)>, st
 }
 
 /// The built-in controllers: each writes as its own service account, and all read from the same caches.
-fn controllers(plane: &ControlPlane, _api: Option<(IpAddr, u16)>, stop: &CancellationToken) -> Vec<Task> {
+fn controllers(plane: &ControlPlane, api: Option<(IpAddr, u16)>, stop: &CancellationToken) -> Vec<Task> {
     let shared = env(plane, Identity::user("system:kube-controller-manager", &[]));
     let env_for = |name: &str| Env { client: Arc::new(plane.registry.client(account(name), name)), ..shared.clone() };
-    let config = ControllersConfig::new(plane.ca.clone());
+    let registry = plane.registry.clone();
+    let config = ControllersConfig { root_ca: plane.ca.clone(), kinds: Arc::new(move || registry.catalogue()) };
+    let spawn = &plane.system.spawn;
     let specs = controllers::all(env_for, config);
-    specs.into_iter().map(|spec| plane.system.spawn.spawn((spec.run)(stop.clone()))).collect()
+    let mut tasks: Vec<Task> = specs.into_iter().map(|spec| spawn.spawn((spec.run)(stop.clone()))).collect();
+    if let Some((address, port)) = api {
+        // The API server itself keeps the endpoints of its Service, as kube-apiserver does.
+        let endpoints = api_endpoints(env(plane, Identity::admin()), address, port);
+        let stop = stop.clone();
+        tasks.push(spawn.spawn(async move { drop(stop.run_until_cancelled(endpoints).await) }));
+    }
+    tasks
+}
+
+/// How often the API's own endpoints are looked at; kube-apiserver's lease reconciler takes ten seconds.
+const REPAIR: Duration = Duration::from_secs(10);
+
+async fn api_endpoints(env: Env, address: IpAddr, port: u16) {
+    loop {
+        if let Err(error) = controllers::kubernetes_endpoints(&env, address, port).await {
+            tracing::warn!(%error, "the endpoints of the kubernetes service were not written");
+        }
+        env.clock.sleep(REPAIR).await;
+    }
 }
 
 fn account(name: &str) -> Identity {

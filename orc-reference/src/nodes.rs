@@ -23,8 +23,8 @@ use orc_store::cache::CacheEvent;
 use orc_store::{Env, NodeDialer, NodeService};
 use parking_lot::RwLock;
 
-use crate::args::{RuntimeKind, UpArgs};
-use crate::control_plane::{ControlPlane, SERVICE_CIDR};
+use crate::args::{RuntimeKind, ServiceCidr, UpArgs};
+use crate::control_plane::ControlPlane;
 use crate::progress;
 
 /// The way to the nodes of this process.
@@ -56,6 +56,14 @@ impl PodRanges {
         Ok(Self { base })
     }
 
+    /// A range of its own for each data folder, so that the clusters of one machine do not meet: one of 10.128 to 10.223,
+    /// which are neither the Services' nor what home routers and Docker hand out.
+    pub fn of(data: &std::path::Path) -> Self {
+        let id = InstanceId::of(&data.to_string_lossy());
+        let hash = id.to_string().bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        Self { base: Ipv4Addr::new(10, 128 + (hash % 96) as u8, 0, 0) }
+    }
+
     /// The range of node `number`, 1 to 255.
     ///
     /// # Errors
@@ -82,7 +90,7 @@ impl NodeNet {
     ///
     /// # Errors
     /// When the kernel refuses although it allows namespaces.
-    pub async fn start(plane: &ControlPlane, entered: &Entered, ranges: PodRanges) -> anyhow::Result<Self> {
+    pub async fn start(plane: &ControlPlane, entered: &Entered, ranges: PodRanges, services: ServiceCidr) -> anyhow::Result<Self> {
         let host_ports = entered.host_ports.clone();
         if let Isolation::Unavailable { reason } = &entered.isolation {
             progress::started("network", &format!("none: {reason}; only pods with hostNetwork: true can run"));
@@ -91,9 +99,18 @@ impl NodeNet {
         let instance = InstanceId::of(&plane.data.path().to_string_lossy());
         let network = Network::start(instance).await.context("the pod network cannot be set up")?;
         network.add_range(ranges.node(1)?).await.context("the pod network cannot be set up")?;
-        orc_net::userspace::claim_network(SERVICE_CIDR.0, SERVICE_CIDR.1).await?;
+        orc_net::userspace::claim_network(services.base, services.bits).await?;
         progress::started("network", &format!("{} {}", network.bridge_name(), entered.isolation));
         Ok(Self { network: Some(Arc::new(network)), services: true, host_ports, ranges })
+    }
+
+    /// Takes the bridge away, once no pod is left on it.
+    pub async fn stop(&self) {
+        if let Some(network) = &self.network
+            && let Err(error) = network.remove().await
+        {
+            tracing::warn!(%error, "the pod network was not removed");
+        }
     }
 
     /// The first node's address on the bridge.

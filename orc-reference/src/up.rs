@@ -45,12 +45,15 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     progress::title();
     let listener = entered.listeners.pop().context("the API's socket was lost on the way into the namespaces")?;
     listener.set_nonblocking(true)?;
-    let ranges = PodRanges::parse(&args.pod_cidr)?;
+    let ranges = match &args.pod_cidr {
+        Some(text) => PodRanges::parse(text)?,
+        None => PodRanges::of(data.path()),
+    };
     let gateway = IpAddr::V4(ranges.node(1)?.gateway());
     let dialer = Arc::new(LocalNodes::default());
     let plane = control_plane::start(&args.cluster, data, listener, &[gateway], dialer.clone()).await?;
     progress::started("api", &plane.url);
-    let net = NodeNet::start(&plane, &entered, ranges).await?;
+    let net = NodeNet::start(&plane, &entered, ranges, args.cluster.service_cidr).await?;
     let api_port = inner_api(&plane, &net, args.cluster.listen.port()).await?;
     let stop = CancellationToken::new();
     let loops = loops::start(&plane, &net, api_port.map(|port| (gateway, port)), &stop);
@@ -69,6 +72,7 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     let stopped = nodes.stop(args.leave_pods).await;
     plane.registry.store().close();
     if !args.leave_pods {
+        net.stop().await;
         rootless::release(plane.data.path())?;
         progress::stopped(stopped);
     }

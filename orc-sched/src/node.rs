@@ -33,7 +33,11 @@ impl NodeInfo {
             labels: node.metadata.labels.clone().unwrap_or_default(),
             taints: spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten().filter_map(Taint::of).collect(),
             unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or_default(),
-            allocatable: allocatable.into_iter().flatten().map(|(name, n)| (Name::new(name), amount(name, n))).collect(),
+            allocatable: allocatable
+                .into_iter()
+                .flatten()
+                .map(|(name, n)| (Name::new(name), amount(name, n)))
+                .collect(),
         }
     }
 }

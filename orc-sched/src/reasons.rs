@@ -60,7 +60,8 @@ impl Reasons {
 
     /// The reasons with the number of nodes each, in an order that does not depend on history.
     pub fn counted(&self) -> Vec<(Reason, usize)> {
-        let mut counted: Vec<_> = self.kinds.iter().cloned().zip(self.counts.iter().copied()).filter(|(_, n)| *n > 0).collect();
+        let mut counted: Vec<_> =
+            self.kinds.iter().cloned().zip(self.counts.iter().copied()).filter(|(_, n)| *n > 0).collect();
         counted.sort();
         counted
     }
@@ -120,7 +121,8 @@ mod tests {
         why.clear(2);
         why.refuse(2, "TaintToleration", "node(s) had untolerated taint(s)", false);
         let error = FitError { nodes: 3, reasons: why.counted() };
-        let text = "0/3 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint(s), 2 Insufficient cpu.";
+        let text =
+            "0/3 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint(s), 2 Insufficient cpu.";
         assert_eq!(error.to_string(), text);
         assert_eq!(error.plugins(), ["NodeResourcesFit", "TaintToleration"]);
         let none = FitError { nodes: 0, reasons: Vec::new() };

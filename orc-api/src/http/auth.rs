@@ -21,12 +21,12 @@ impl ApiService {
             return Ok(identity.clone());
         }
         let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Identity::anonymous()) };
+        // Other schemes are not ours to judge: they prove nothing, and so nobody is nobody.
         let token = header.to_str().ok().and_then(|text| text.strip_prefix(BEARER)).map(str::trim);
-        if let Some(token) = token {
-            for authenticator in &self.config().tokens {
-                if let Some(identity) = authenticator.authenticate(token).await {
-                    return Ok(identity);
-                }
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(Identity::anonymous()) };
+        for authenticator in &self.config().tokens {
+            if let Some(identity) = authenticator.authenticate(token).await {
+                return Ok(identity);
             }
         }
         Err(ApiError::unauthorized())

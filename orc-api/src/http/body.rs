@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
+use orc_core::schema::{self, MessageRef, Schema, proto};
 use orc_core::{ApiError, Doc, Reason};
 
 use super::Body;
@@ -53,20 +54,28 @@ pub(super) struct Decoded {
     pub(super) strict: Vec<String>,
 }
 
-/// Decodes an object by its media type.
+/// Decodes an object by its media type. `message` is the type that the path expects: it gives the order of what a strict
+/// decoder finds, which is that of the bytes.
 ///
 /// # Errors
 /// 415 for a media type that is not served, 400 for a body that does not decode.
-pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Decoded, ApiError> {
+pub(super) fn decode(headers: &HeaderMap, body: &[u8], message: Option<MessageRef>) -> Result<Decoded, ApiError> {
     match media_type(headers) {
-        "application/json" | "" => {
-            let decoded = Doc::decode(body)?;
-            let strict = decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
-            Ok(Decoded { doc: decoded.doc, strict })
-        }
+        "application/json" | "" => decode_json(body, message),
         "application/yaml" => decode_yaml(body),
-        other => Err(unsupported(other, "application/json, application/yaml")),
+        "application/vnd.kubernetes.protobuf" => decode_proto(body),
+        _ => Err(unsupported()),
     }
+}
+
+fn decode_json(body: &[u8], message: Option<MessageRef>) -> Result<Decoded, ApiError> {
+    let decoded = Doc::decode(body)?;
+    let strict = match message {
+        // A value of a wrong type is told by the registry, which knows the kind by then.
+        Some(_) => schema::decode_json(body, message).map(|typed| typed.strict.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        None => decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect(),
+    };
+    Ok(Decoded { doc: decoded.doc, strict })
 }
 
 /// Decodes YAML by way of JSON.
@@ -74,12 +83,27 @@ pub(super) fn decode_yaml(body: &[u8]) -> Result<Decoded, ApiError> {
     let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("yaml: {e}")))?;
     let value: serde_json::Value = serde_saphyr::from_str(text)
         .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
+    // What a strict decoder finds is left to the registry's check of the tree: Kubernetes sorts the keys of YAML as well.
     Ok(Decoded { doc: Doc::from_value(value)?, strict: Vec::new() })
 }
 
+fn decode_proto(body: &[u8]) -> Result<Decoded, ApiError> {
+    let wrong = |e: proto::ProtoError| ApiError::bad_request(e.to_string());
+    let opened = proto::open(body).map_err(wrong)?;
+    let message = Schema::builtin().message_of_type(&opened.api_version, &opened.kind);
+    let message = message.ok_or_else(|| {
+        let (version, kind) = (&opened.api_version, &opened.kind);
+        ApiError::bad_request(format!("no kind {kind:?} is registered for version {version:?} in the built-in schema"))
+    })?;
+    let mut doc = Doc::from_value(proto::to_json(opened.raw, message).map_err(wrong)?)?;
+    doc.set(&["apiVersion"], opened.api_version);
+    doc.set(&["kind"], opened.kind);
+    Ok(Decoded { doc, strict: Vec::new() })
+}
+
 /// 415, as kube-apiserver words it.
-pub(super) fn unsupported(given: &str, offered: &str) -> ApiError {
-    let message =
-        format!("the body of the request was in an unknown format - accepted media types include: {offered} (got {given:?})");
+pub(super) fn unsupported() -> ApiError {
+    let message = "the body of the request was in an unknown format - accepted media types include: application/json, \
+        application/yaml, application/vnd.kubernetes.protobuf";
     ApiError::new(Reason::UnsupportedMediaType, message)
 }

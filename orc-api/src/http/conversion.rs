@@ -22,6 +22,8 @@ pub(super) struct Served {
     pub(super) kind: String,
     pub(super) resource: String,
     pub(super) namespaced: bool,
+    /// Whether objects are kept; reviews and bindings are not.
+    pub(super) stored: bool,
     /// Kind and version of the body that the request may send; those of the sub-resource where there is one.
     body: (String, String),
     /// Whether the stored form is of another version.
@@ -50,10 +52,14 @@ impl ApiService {
             verbs = &sub.verbs;
         }
         if !verbs.iter().any(|verb| verb == info.verb) {
-            return Err(ApiError::method_not_allowed(&info.group, &info.resource, info.verb));
+            return Err(super::respond::method_not_allowed());
+        }
+        if resource.id.is_none() && info.verb != "create" {
+            return Err(not_built(&info.resource));
         }
         Ok(Served {
-            id: resource.id.clone().ok_or_else(|| not_built(&info.resource))?,
+            id: resource.id.clone().unwrap_or_else(|| ResourceId::new(&info.group, &info.resource)),
+            stored: resource.id.is_some(),
             group: info.group.clone(),
             version: info.version.clone(),
             kind: resource.kind.clone(),
@@ -67,7 +73,7 @@ impl ApiService {
 }
 
 /// Reviews and bindings are answered without being stored; they come with the whole API.
-fn not_built(resource: &str) -> ApiError {
+pub(super) fn not_built(resource: &str) -> ApiError {
     ApiError::new(Reason::MethodNotAllowed, format!("orc does not serve {resource} yet")).with_code(501)
 }
 
@@ -75,6 +81,15 @@ impl Served {
     /// Group and version as objects carry them.
     pub(super) fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// The built-in message of the body that may be sent here.
+    pub(super) fn body_message(&self) -> Option<orc_core::schema::MessageRef> {
+        let (api_version, kind) = &self.body;
+        if self.info.custom && kind == &self.kind {
+            return None;
+        }
+        orc_core::schema::Schema::builtin().message_of_type(api_version, kind)
     }
 
     /// Checks a body's type against what may be sent here, and converts it to the stored version.
@@ -137,10 +152,12 @@ impl Served {
                 || (name == "metadata.namespace" && self.namespaced)
                 || self.info.version(&self.version).is_some_and(|version| version.fields.iter().any(|f| f == name));
             if !known {
-                let message = if self.group.is_empty() {
-                    format!("Unable to find {:?} that match label selector \"\", field selector {:?}: field label not supported: {name}", format!("/{}, Resource={}", self.version, self.resource), fields.to_string())
+                // Kinds with selectable fields of their own word it themselves.
+                let own = self.info.version(&self.version).is_some_and(|version| version.fields.iter().any(|f| !f.starts_with("metadata.")));
+                let message = if own || (self.group.is_empty() && self.resource == "namespaces") {
+                    format!("field label not supported: {name}")
                 } else {
-                    format!("Unable to find {:?} that match label selector \"\", field selector {:?}: {name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", format!("{}/{}, Resource={}", self.group, self.version, self.resource), fields.to_string())
+                    format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
                 };
                 return Err(ApiError::bad_request(message));
             }

@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
-use orc_core::{ApiError, Reason};
+use orc_core::ApiError;
 
 use super::service::ApiService;
 use super::{Body, respond};
@@ -27,9 +27,7 @@ impl ApiService {
             ["apis", group, version] => discovery::resources(&catalogue, group, version),
             _ => None,
         };
-        document.map(|document| respond::json(200, &document)).ok_or_else(|| {
-            ApiError::new(Reason::NotFound, "the server could not find the requested resource").with_details(Default::default())
-        })
+        Ok(document.map_or_else(respond::no_page, |document| respond::json(200, &document)))
     }
 }
 

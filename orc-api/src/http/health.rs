@@ -29,10 +29,10 @@ impl ApiService {
     fn openapi(&self, rest: &str) -> Result<Response<Body>, ApiError> {
         let catalogue = self.config().registry.catalogue();
         match rest.trim_start_matches('/') {
-            "" => Ok(respond::json(200, &crate::openapi::index(&catalogue))),
-            group_version => crate::openapi::v3(&catalogue, group_version)
-                .map(|document| respond::json_slices(200, vec![document]))
-                .ok_or_else(|| ApiError::new(Reason::NotFound, "the server could not find the requested resource")),
+            // kube-openapi leaves the type to Go's sniffing, which takes JSON for text.
+            "" => Ok(respond::text(200, crate::openapi::index(&catalogue).to_string())),
+            group_version => Ok(crate::openapi::v3(&catalogue, group_version)
+                .map_or_else(respond::nothing, |document| respond::json_slices(200, vec![document]))),
         }
     }
 

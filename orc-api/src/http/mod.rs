@@ -1,6 +1,6 @@
 //! The API over HTTP, as a `tower::Service`.
 //!
-//! Order of a request: resolve, authenticate, authorize, handle. Admission is inside the registry's write loop.
+//! Order of a request: resolve, authenticate, impersonate, authorize, handle. Admission is inside the registry's write loop.
 
 mod auth;
 mod body;
@@ -8,12 +8,15 @@ mod collection;
 mod conversion;
 mod discovery;
 mod health;
+mod impersonate;
 mod logs;
 mod negotiate;
 mod object;
+mod options;
 mod query;
 mod request;
 mod respond;
+mod reviews;
 mod service;
 mod watch;
 

@@ -22,8 +22,8 @@ const OFFERED: &str = "application/json, application/yaml, application/vnd.kuber
 pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return Ok(Form::Object) };
     accept.split(',').find_map(offer).ok_or_else(|| {
-        let message = format!("only the following media types are accepted: {OFFERED}");
-        ApiError::new(Reason::NotAcceptable, message)
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {OFFERED}");
+        ApiError::new(Reason::NotAcceptable, message).with_details(Default::default())
     })
 }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::Response;
-use orc_core::{ApiError, Doc, Name, ObjectKey};
+use orc_core::validation::{FieldError, FieldPath};
+use orc_core::{ApiError, Doc, Name, ObjectKey, Reason};
 use orc_store::client::{
     DeleteOptions, Freshness, Gotten, Intent, ObjectClient as _, Outcome, PatchKind, Preconditions, Propagation, ReadOptions, Scope,
     Subresource, Target, WriteOptions, WriteRequest, Written,
@@ -15,7 +16,7 @@ use super::negotiate::{self, Form};
 use super::query::Query;
 use super::service::{ApiService, Call};
 use super::body::Decoded;
-use super::{Body, body, respond};
+use super::{Body, body, options, respond};
 
 type Answer = Result<Response<Body>, ApiError>;
 
@@ -36,10 +37,14 @@ impl ApiService {
 
     pub(super) async fn create(&self, call: Call, served: &Served) -> Answer {
         let form = negotiate::form(call.request.headers())?;
-        let (call, decoded) = take_doc(call).await?;
+        let options = options::write("CreateOptions", &call.query, Vec::new(), false)?;
+        let (call, decoded) = take_doc(call, served).await?;
         let doc = served.accept(decoded.doc)?;
+        let options = WriteOptions { strict: decoded.strict, ..options };
+        if !served.stored {
+            return self.create_virtual(call, served, doc, options).await;
+        }
         let target = create_target(&call, served, &doc)?;
-        let options = write_options(&call.query, decoded.strict)?;
         let client = self.client(&call);
         let written = client.write(WriteRequest { target, intent: Intent::Create(doc), options }).await?;
         self.written(form, served, &written, &call.query)
@@ -47,10 +52,11 @@ impl ApiService {
 
     pub(super) async fn update(&self, call: Call, served: &Served) -> Answer {
         let form = negotiate::form(call.request.headers())?;
-        let (call, decoded) = take_doc(call).await?;
-        let mut doc = served.accept(decoded.doc)?;
-        check_name(&mut doc, &call)?;
-        let options = write_options(&call.query, decoded.strict)?;
+        let options = options::write("UpdateOptions", &call.query, Vec::new(), false)?;
+        let (call, decoded) = take_doc(call, served).await?;
+        let doc = served.accept(decoded.doc)?;
+        check_name(&doc, &call)?;
+        let options = WriteOptions { strict: decoded.strict, ..options };
         let request = WriteRequest { target: target(&call, served), intent: Intent::Replace(doc), options };
         let written = self.client(&call).write(request).await?;
         self.written(form, served, &written, &call.query)
@@ -63,21 +69,15 @@ impl ApiService {
             "application/merge-patch+json" => PatchKind::Merge,
             "application/strategic-merge-patch+json" => PatchKind::Strategic,
             "application/apply-patch+yaml" => PatchKind::Apply,
-            other => {
-                let offered = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, \
-                    application/strategic-merge-patch+json";
-                return Err(body::unsupported(other, offered));
+            _ => {
+                let message = "415: Unsupported Media Type";
+                return Err(ApiError::new(Reason::UnsupportedMediaType, message).with_details(Default::default()));
             }
         };
         let bytes = body::read(std::mem::replace(call.request.body_mut(), respond::full(Bytes::new()))).await?;
-        let mut options = write_options(&call.query, Vec::new())?;
+        let options = options::write("PatchOptions", &call.query, Vec::new(), kind == PatchKind::Apply)?;
         let bytes = if kind == PatchKind::Apply {
-            if call.query.get("fieldManager").is_none() {
-                return Err(apply_needs_manager());
-            }
-            let decoded = body::decode_yaml(&bytes)?;
-            options.strict = decoded.strict;
-            Bytes::from(decoded.doc.value().to_string())
+            Bytes::from(body::decode_yaml(&bytes)?.doc.value().to_string())
         } else {
             bytes
         };
@@ -130,11 +130,7 @@ fn create_target(call: &Call, served: &Served, doc: &Doc) -> Result<Target, ApiE
     }
     let given = doc.namespace();
     if served.namespaced && !given.is_empty() && given != call.info.namespace {
-        let why = format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({given} != {})",
-            call.info.namespace
-        );
-        return Err(ApiError::bad_request(why));
+        return Err(ApiError::bad_request(OTHER_NAMESPACE));
     }
     let prefix = doc.str_at(&["metadata", "generateName"]).unwrap_or_default();
     if doc.name().is_empty() && !prefix.is_empty() {
@@ -144,66 +140,49 @@ fn create_target(call: &Call, served: &Served, doc: &Doc) -> Result<Target, ApiE
     Ok(Target::Named(key(call, served, doc.name()), None))
 }
 
-/// The name and namespace in the body must be those of the URL; they may be left out.
-fn check_name(doc: &mut Doc, call: &Call) -> Result<(), ApiError> {
-    let (name, url) = (doc.name().to_owned(), &call.info.name);
+/// The name and namespace in the body must be those of the URL.
+fn check_name(doc: &Doc, call: &Call) -> Result<(), ApiError> {
+    let (name, url) = (doc.name(), &call.info.name);
     if name.is_empty() {
-        doc.set(&["metadata", "name"], url.as_str());
-    } else if name != *url {
+        let why = format!("the name of the object ({url} based on URL) was undeterminable: name must be provided");
+        return Err(ApiError::bad_request(why));
+    }
+    if name != url {
         return Err(ApiError::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({url})")));
     }
-    let (given, namespace) = (doc.namespace().to_owned(), &call.info.namespace);
-    if !given.is_empty() && given != *namespace && call.info.resource != "namespaces" {
-        let why = format!("the namespace of the object ({given}) does not match the namespace on the request ({namespace})");
-        return Err(ApiError::bad_request(why));
+    let (given, namespace) = (doc.namespace(), &call.info.namespace);
+    if !given.is_empty() && given != namespace && call.info.resource != "namespaces" {
+        return Err(ApiError::bad_request(OTHER_NAMESPACE));
     }
     Ok(())
 }
 
-async fn take_doc(mut call: Call) -> Result<(Call, Decoded), ApiError> {
-    let bytes = body::read(std::mem::replace(call.request.body_mut(), respond::full(Bytes::new()))).await?;
-    let decoded = body::decode(call.request.headers(), &bytes)?;
-    Ok((call, decoded))
-}
+const OTHER_NAMESPACE: &str = "the namespace of the provided object does not match the namespace sent on the request";
 
-fn write_options(query: &Query, strict: Vec<String>) -> Result<WriteOptions, ApiError> {
-    Ok(WriteOptions {
-        dry_run: query.dry_run()?,
-        field_manager: query.get("fieldManager").map(str::to_owned),
-        field_validation: query.field_validation()?,
-        force: query.flag("force"),
-        strict,
-        preconditions: Preconditions::default(),
-    })
+async fn take_doc(mut call: Call, served: &Served) -> Result<(Call, Decoded), ApiError> {
+    let bytes = body::read(std::mem::replace(call.request.body_mut(), respond::full(Bytes::new()))).await?;
+    let decoded = body::decode(call.request.headers(), &bytes, served.body_message())?;
+    Ok((call, decoded))
 }
 
 /// Options of a deletion, from the body or else the query.
 pub(super) async fn take_delete(mut call: Call) -> Result<(Call, DeleteOptions, WriteOptions), ApiError> {
     let bytes = body::read(std::mem::replace(call.request.body_mut(), respond::full(Bytes::new()))).await?;
-    let mut write = write_options(&call.query, Vec::new())?;
-    let given = if bytes.is_empty() { json!({}) } else { body::decode(call.request.headers(), &bytes)?.doc.into_value() };
-    if given.get("dryRun").and_then(Value::as_array).is_some_and(|list| list.iter().any(|item| item == "All")) {
-        write.dry_run = true;
-    }
-    let text = |name: &str| given.get(name).and_then(Value::as_str).map(str::to_owned).or_else(|| call.query.get(name).map(str::to_owned));
+    let mut write = options::write("DeleteOptions", &call.query, Vec::new(), false)?;
+    let given = if bytes.is_empty() { json!({}) } else { delete_options(&call, &bytes)? };
+    let mut errors = Vec::new();
+    let listed = given.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    write.dry_run |= options::dry_run(listed, &mut errors);
+    // A body speaks for itself: the query counts only where there is none.
+    let query = |name: &str| if bytes.is_empty() { call.query.get(name).map(str::to_owned) } else { None };
+    let text = |name: &str| given.get(name).and_then(Value::as_str).map(str::to_owned).or_else(|| query(name));
     let grace = match given.get("gracePeriodSeconds").and_then(Value::as_i64) {
         Some(seconds) => Some(seconds),
-        None => call.query.get("gracePeriodSeconds").and_then(|text| text.parse().ok()),
+        None => query("gracePeriodSeconds").map(|text| text.parse().map_err(|_| bad_number(&text))).transpose()?,
     };
-    let orphan = given.get("orphanDependents").and_then(Value::as_bool);
-    let propagation = match (text("propagationPolicy").as_deref(), orphan) {
-        (Some("Foreground"), _) => Some(Propagation::Foreground),
-        (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
-        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
-        (Some(other), _) => {
-            let why = format!(
-                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: supported values: \
-                 \"Background\", \"Foreground\", \"Orphan\""
-            );
-            return Err(ApiError::bad_request(why).with_code(422));
-        }
-        (None, None) => None,
-    };
+    let orphan = given.get("orphanDependents").and_then(Value::as_bool).or_else(|| query("orphanDependents").map(|text| text == "true"));
+    let propagation = propagation(text("propagationPolicy").as_deref(), orphan, &mut errors);
+    options::check("DeleteOptions", &errors)?;
     let conditions = given.get("preconditions").cloned().unwrap_or_default();
     let preconditions = Preconditions {
         uid: conditions.get("uid").and_then(Value::as_str).map(str::to_owned),
@@ -212,7 +191,47 @@ pub(super) async fn take_delete(mut call: Call) -> Result<(Call, DeleteOptions, 
     Ok((call, DeleteOptions { grace_seconds: grace, preconditions, propagation }, write))
 }
 
-fn apply_needs_manager() -> ApiError {
-    ApiError::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
-        .with_code(422)
+fn bad_number(text: &str) -> ApiError {
+    ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+}
+
+fn delete_options(call: &Call, bytes: &[u8]) -> Result<Value, ApiError> {
+    let doc = body::decode(call.request.headers(), bytes, None)?.doc;
+    if !matches!(doc.kind(), "" | "DeleteOptions") {
+        let (kind, version) = (doc.kind(), doc.api_version());
+        return Err(ApiError::bad_request(format!("no kind {kind:?} is registered for version {version:?} in the scheme of options")));
+    }
+    Ok(doc.into_value())
+}
+
+fn propagation(policy: Option<&str>, orphan: Option<bool>, errors: &mut Vec<FieldError>) -> Option<Propagation> {
+    let path = FieldPath::new("propagationPolicy");
+    if let (Some(policy), Some(_)) = (policy, orphan) {
+        errors.push(FieldError::invalid(&path, policy, "orphanDependents and deletionPropagation cannot be both set"));
+    }
+    match (policy, orphan) {
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+        (Some(other), _) => {
+            errors.push(FieldError::not_supported(&path, other, &["Foreground", "Background", "Orphan", "nil"]));
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+impl ApiService {
+    /// What is created without being stored: bindings by the pod's name, and reviews.
+    async fn create_virtual(&self, call: Call, served: &Served, doc: Doc, options: WriteOptions) -> Answer {
+        if call.info.resource == "bindings" && call.info.group.is_empty() {
+            let pods = orc_core::ResourceId::new("", "pods");
+            let key = ObjectKey { resource: pods, namespace: Some(Name::new(&call.info.namespace)), name: Name::new(doc.name()) };
+            let target = Target::Named(key, Some(Subresource::BINDING));
+            let written = self.client(&call).write(WriteRequest { target, intent: Intent::Create(doc), options }).await?;
+            return self.written(Form::Object, served, &written, &call.query);
+        }
+        let Call { who, info, .. } = call;
+        self.review(&who, &info, doc).await?.ok_or_else(|| super::conversion::not_built(&info.resource))
+    }
 }

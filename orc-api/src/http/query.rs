@@ -2,7 +2,7 @@
 
 use orc_core::labels::{FieldSelector, Selector};
 use orc_core::{ApiError, Revision};
-use orc_store::client::{Continue, FieldValidation, Freshness, ListOptions, Selection};
+use orc_store::client::{Continue, Freshness, ListOptions, Selection};
 
 use super::request::decode;
 
@@ -26,6 +26,11 @@ impl Query {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a name.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// Whether a flag is set: `true`, `1` or present without a value.
     pub(super) fn flag(&self, name: &str) -> bool {
         self.0.iter().any(|(key, value)| key == name && matches!(value.as_str(), "true" | "1" | "" | "True" | "t"))
@@ -44,7 +49,7 @@ impl Query {
     pub(super) fn selection(&self) -> Result<Selection, ApiError> {
         let labels = self.get("labelSelector").unwrap_or_default();
         let labels = Selector::parse(labels)
-            .map_err(|e| ApiError::bad_request(format!("unable to parse requirement: {e}")))?;
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
         let fields = self.get("fieldSelector").unwrap_or_default();
         let fields = FieldSelector::parse(fields).map_err(|e| ApiError::bad_request(e.to_string()))?;
         Ok(Selection { labels, fields })
@@ -63,8 +68,12 @@ impl Query {
     /// The parameters of a list.
     pub(super) fn list(&self) -> Result<ListOptions, ApiError> {
         let limit = self.number("limit")?.filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit).ok());
+        super::options::list(self, false)?;
         let next = self.get("continue").map(decode_continue).transpose()?;
         let revision = self.revision()?;
+        if next.is_some() && revision.is_some_and(|revision| revision > Revision::ZERO) {
+            return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+        }
         let freshness = match (self.get("resourceVersionMatch"), revision) {
             (Some("Exact"), Some(at)) => Freshness::Exact(at),
             (_, Some(Revision::ZERO)) => Freshness::Any,
@@ -77,29 +86,6 @@ impl Query {
     /// `timeoutSeconds`.
     pub(super) fn timeout(&self) -> Result<Option<u64>, ApiError> {
         Ok(self.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok()))
-    }
-
-    /// `dryRun`: `All` or nothing.
-    pub(super) fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!(
-                "dryRun: Unsupported value: {other:?}: supported values: \"All\""
-            ))),
-        }
-    }
-
-    /// `fieldValidation`; the default is Warn.
-    pub(super) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
-        match self.get("fieldValidation") {
-            None | Some("Warn") => Ok(FieldValidation::Warn),
-            Some("Ignore") => Ok(FieldValidation::Ignore),
-            Some("Strict") => Ok(FieldValidation::Strict),
-            Some(other) => Err(ApiError::bad_request(format!(
-                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-            ))),
-        }
     }
 }
 
@@ -125,10 +111,9 @@ mod tests {
     #[test]
     fn parameters_decode() {
         let query = Query::parse(Some("labelSelector=a%3Db&limit=5&watch=1&dryRun=All&x"));
-        assert!(query.flag("watch") && query.flag("x") && query.dry_run().unwrap());
+        assert!(query.flag("watch") && query.flag("x") && query.all("dryRun") == ["All"]);
         assert_eq!(query.list().unwrap().limit, Some(5));
         assert!(Query::parse(Some("limit=a")).list().is_err());
-        assert!(Query::parse(Some("dryRun=Some")).dry_run().is_err());
         assert!(Query::parse(Some("resourceVersion=x")).list().is_err());
     }
 

@@ -51,6 +51,24 @@ pub(super) fn text(code: u16, text: impl Into<String>) -> Response<Body> {
     response(code, "text/plain; charset=utf-8", full(text.into()))
 }
 
+/// 404 with no body at all.
+pub(super) fn nothing() -> Response<Body> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+/// 404 for a path that nothing is at.
+pub(super) fn no_page() -> Response<Body> {
+    text(404, "404 page not found\n")
+}
+
+/// 405, for a verb that a resource does not have.
+pub(super) fn method_not_allowed() -> ApiError {
+    let message = "the server does not allow this method on the requested resource";
+    ApiError::new(orc_core::Reason::MethodNotAllowed, message).with_details(Default::default())
+}
+
 /// A failure as a `Status`.
 pub(super) fn failure(error: &ApiError) -> Response<Body> {
     let mut response = json(error.code(), &error.to_status());

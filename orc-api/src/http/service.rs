@@ -68,6 +68,7 @@ impl ApiService {
         let query = Query::parse(request.uri().query());
         let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
         let who = self.authenticate_parts(&mut request).await?;
+        let who = self.impersonate(request.headers(), who, &info)?;
         let asks = info.attributes();
         if !self.config().registry.authorizer().permits(&who, &asks) {
             return Err(asks.refuse(&who));
@@ -76,7 +77,11 @@ impl ApiService {
             RequestInfo::Path { path, .. } => self.path(&path, &query, &request),
             RequestInfo::Resource(info) => {
                 let manager = manager(&request, &query);
-                self.resource(Call { who, info, query, manager, request }).await
+                let deprecated = deprecated(&info);
+                let answer = self.resource(Call { who, info, query, manager, request }).await;
+                let mut response = answer.unwrap_or_else(|error| respond::failure(&error));
+                respond::warn(&mut response, &deprecated);
+                Ok(response)
             }
         }
     }
@@ -89,6 +94,10 @@ impl ApiService {
 
     async fn resource(&self, call: Call) -> Result<Response<Body>, ApiError> {
         let served = self.served(&call.info)?;
+        check_timeout(&call.query)?;
+        if call.info.name.is_empty() && matches!(call.info.verb, "update" | "patch") {
+            return Err(respond::method_not_allowed());
+        }
         if call.info.resource == "pods" && call.info.group.is_empty() && call.info.subresource == "log" {
             return self.logs(call).await;
         }
@@ -104,6 +113,23 @@ impl ApiService {
             other => Err(ApiError::method_not_allowed(&call.info.group, &call.info.resource, other)),
         }
     }
+}
+
+/// Warnings that go with every answer about a resource on its way out.
+fn deprecated(info: &Resolved) -> Vec<String> {
+    let text = match (info.group.as_str(), info.resource.as_str()) {
+        ("", "endpoints") => "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        ("", "componentstatuses") => "v1 ComponentStatus is deprecated in v1.19+",
+        _ => return Vec::new(),
+    };
+    vec![text.to_owned()]
+}
+
+/// `timeout` must be a Go duration; it bounds nothing here beyond the service's own deadlines.
+fn check_timeout(query: &Query) -> Result<(), ApiError> {
+    let Some(text) = query.get("timeout") else { return Ok(()) };
+    let valid = text.ends_with(['s', 'm', 'h']) && text.starts_with(|c: char| c.is_ascii_digit() || c == '.') || text == "0";
+    if valid { Ok(()) } else { Err(ApiError::bad_request(format!("invalid timeout specified in the request URL - time: invalid duration {text:?}"))) }
 }
 
 /// Who manages the fields that a request writes: the parameter, else the first part of the user agent.

@@ -35,7 +35,8 @@ impl ApiService {
             select.fields = select.fields.and(FieldRequirement { field: "metadata.name".into(), equals: true, value: call.info.name.clone() });
             call.info.name.clear();
         }
-        let initial = initial_events(&call.query)?;
+        super::options::list(&call.query, true)?;
+        let initial = call.query.get("sendInitialEvents").map(|text| matches!(text, "true" | "1"));
         let start = match (initial, call.query.revision()?) {
             (Some(false), None) => WatchStart::Now,
             (Some(true), Some(at)) if at > Revision::ZERO => WatchStart::InitialAtLeast(at),
@@ -62,23 +63,6 @@ impl ApiService {
         let frames = frames(stream, shape)
             .take_until(Box::pin(async move { timeout.sleep(Duration::from_secs(seconds)).await }));
         Ok(respond::json_stream(StreamBody::new(frames).boxed_unsync()))
-    }
-}
-
-/// `sendInitialEvents` with the rules that go with it.
-fn initial_events(query: &Query) -> Result<Option<bool>, ApiError> {
-    let asked = query.get("sendInitialEvents").map(|text| matches!(text, "true" | "1"));
-    let exact = query.get("resourceVersionMatch");
-    let refuse = |field: &str, kind: &str, why: &str| {
-        Err(ApiError::bad_request(format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {kind}: {why}")).with_code(422))
-    };
-    match (asked, exact) {
-        (None, Some(_)) => refuse("resourceVersionMatch", "Forbidden", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
-        (Some(_), None) => refuse("resourceVersionMatch", "Forbidden", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
-        (Some(_), Some(exact)) if exact != "NotOlderThan" => {
-            refuse("resourceVersionMatch", "Forbidden", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-        }
-        _ => Ok(asked),
     }
 }
 

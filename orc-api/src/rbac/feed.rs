@@ -35,6 +35,16 @@ impl Authorizer {
         self.index.index.load().permits(who, asks)
     }
 
+    /// Whether somebody may do something, and why, as a review tells it.
+    pub fn explain(&self, who: &Identity, asks: &Attributes<'_>) -> (bool, String) {
+        self.index.index.load().explain(who, asks)
+    }
+
+    /// The rules of one role; empty when there is no such role. The namespace is empty for a ClusterRole.
+    pub fn role(&self, namespace: &str, name: &str) -> Vec<PolicyRule> {
+        self.index.index.load().role(namespace, name)
+    }
+
     /// The rules that hold for somebody in a namespace.
     pub fn rules_of(&self, who: &Identity, namespace: &str) -> Vec<PolicyRule> {
         self.index.index.load().rules_of(who, namespace).cloned().collect()

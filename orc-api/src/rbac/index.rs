@@ -51,6 +51,13 @@ impl Subject {
             kind => format!("{kind}/{}", self.name),
         }
     }
+
+    fn show(&self) -> String {
+        match self.kind.as_str() {
+            "ServiceAccount" => format!("ServiceAccount \"{}/{}\"", self.name, self.namespace),
+            kind => format!("{kind} {:?}", self.name),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -108,20 +115,56 @@ impl RbacIndex {
         who.is_in(MASTERS) || self.rules_of(who, asks.namespace).any(|rule| rule.permits(asks))
     }
 
+    /// Whether somebody may do something, and the binding that says so. Superusers need none.
+    pub fn explain(&self, who: &Identity, asks: &Attributes<'_>) -> (bool, String) {
+        if who.is_in(MASTERS) {
+            return (true, String::new());
+        }
+        let granted = self.grants(who, asks.namespace).find(|grant| grant.rules.iter().any(|rule| rule.permits(asks)));
+        granted.map_or((false, String::new()), |grant| (true, grant.reason()))
+    }
+
+    /// The rules of one role; the namespace is empty for a ClusterRole.
+    pub fn role(&self, namespace: &str, name: &str) -> Vec<PolicyRule> {
+        self.roles.get(&(namespace.to_owned(), name.to_owned())).map(|rules| rules.to_vec()).unwrap_or_default()
+    }
+
     /// The rules that hold for somebody in a namespace (empty: only those of the cluster).
     pub fn rules_of<'a>(&'a self, who: &'a Identity, namespace: &'a str) -> impl Iterator<Item = &'a PolicyRule> {
+        self.grants(who, namespace).flat_map(|grant| grant.rules.iter())
+    }
+
+    fn grants<'a>(&'a self, who: &'a Identity, namespace: &'a str) -> impl Iterator<Item = Grant<'a>> {
         let user = std::iter::once(format!("User/{}", who.user));
         let groups = who.groups.iter().map(|group| format!("Group/{group}"));
         user.chain(groups)
-            .filter_map(|subject| self.by_subject.get(&subject))
-            .flatten()
-            .filter(move |(place, _)| place.is_empty() || place == namespace)
-            .filter_map(|place| Some((place, self.bindings.get(place)?)))
-            .filter_map(|((place, _), binding)| {
-                let home = if binding.role_ref.kind == "Role" { place.as_str() } else { "" };
-                self.roles.get(&(home.to_owned(), binding.role_ref.name.clone()))
+            .filter_map(|subject| self.by_subject.get_key_value(&subject))
+            .flat_map(|(subject, places)| places.iter().map(move |place| (subject, place)))
+            .filter(move |(_, (place, _))| place.is_empty() || place == namespace)
+            .filter_map(|(subject, place)| {
+                let binding = self.bindings.get(place)?;
+                let home = if binding.role_ref.kind == "Role" { place.0.as_str() } else { "" };
+                let rules = self.roles.get(&(home.to_owned(), binding.role_ref.name.clone()))?;
+                Some(Grant { subject, place, binding, rules })
             })
-            .flat_map(|rules| rules.iter())
+    }
+}
+
+/// The rules that one binding gives to one subject.
+struct Grant<'a> {
+    subject: &'a str,
+    place: &'a Place,
+    binding: &'a Binding,
+    rules: &'a [PolicyRule],
+}
+
+impl Grant<'_> {
+    fn reason(&self) -> String {
+        let (namespace, name) = self.place;
+        let binding = if namespace.is_empty() { format!("ClusterRoleBinding {name:?}") } else { format!("RoleBinding \"{name}/{namespace}\"") };
+        let matches = |subject: &&Subject| subject.key() == self.subject;
+        let subject = self.binding.subjects.iter().find(matches).map(Subject::show).unwrap_or_default();
+        format!("RBAC: allowed by {binding} of {} {:?} to {subject}", self.binding.role_ref.kind, self.binding.role_ref.name)
     }
 }
 

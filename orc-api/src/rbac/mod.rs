@@ -2,12 +2,14 @@
 //!
 //! An answer costs the bindings of the asker's user name and groups, not all bindings.
 
+mod escalation;
 mod feed;
 mod index;
 mod rules;
 
 use orc_core::ApiError;
 
+pub use escalation::{show, uncovered};
 pub use feed::{Authorizer, start};
 pub use index::RbacIndex;
 pub use rules::PolicyRule;

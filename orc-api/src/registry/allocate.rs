@@ -111,7 +111,11 @@ impl Allocator {
         let had = old.map(held_by).unwrap_or_default();
         let errors = {
             let mut ranges = self.0.lock();
-            let mut errors = address(&mut ranges, doc, &had, &mut claim.taken)?;
+            let mut errors = super::families::init(doc);
+            if !errors.is_empty() {
+                return Err(ApiError::invalid("", "Service", doc.name(), &errors));
+            }
+            errors.extend(address(&mut ranges, doc, &had, &mut claim.taken)?);
             errors.extend(node_ports(&mut ranges, doc, &had, &mut claim.taken)?);
             errors
         };
@@ -181,8 +185,7 @@ fn given_address(ranges: &mut Ranges, text: &str, had: &Held, taken: &mut Held) 
     let path = spec.child("clusterIPs");
     let refuse = |why: String| vec![FieldError::invalid(&path, json!([text]), format!("failed to allocate IP {text}: {why}"))];
     if address <= ranges.base || address >= ranges.base + ranges.size - 1 {
-        let bits = ranges.size.leading_zeros() + 1;
-        return refuse(format!("the provided IP ({text}) is not in the valid range. The range of valid IPs is {}/{bits}", Ipv4Addr::from(ranges.base)));
+        return refuse("the provided network does not match the current range".to_owned());
     }
     if !ranges.taken.insert(address) {
         return refuse("provided IP is already allocated".to_owned());
@@ -197,6 +200,22 @@ fn node_ports(ranges: &mut Ranges, doc: &mut Doc, had: &Held, taken: &mut Held) 
         "LoadBalancer" => doc.at(&["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool).unwrap_or(true),
         _ => false,
     };
+    if kind(doc) == "LoadBalancer" && doc.str_at(&["spec", "externalTrafficPolicy"]) == Some("Local") {
+        let given = doc.at(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64).unwrap_or_default();
+        if given == 0 {
+            let free = ranges.take_port().ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+            taken.ports.insert(free);
+            doc.set(&["spec", "healthCheckNodePort"], free);
+        } else if let Ok(number) = u16::try_from(given)
+            && !had.ports.contains(&number)
+        {
+            if !ranges.taken_ports.insert(number) {
+                let why = format!("failed to allocate requested HealthCheck NodePort {number}: provided port is already allocated");
+                return Err(ApiError::internal(why));
+            }
+            taken.ports.insert(number);
+        }
+    }
     let Some(ports) = doc.value_mut().pointer_mut("/spec/ports").and_then(Value::as_array_mut) else { return Ok(Vec::new()) };
     let mut errors = Vec::new();
     for (at, port) in ports.iter_mut().enumerate() {

@@ -15,11 +15,13 @@ impl Registry {
     /// # Errors
     /// 409 when the pod has a node already or is being deleted.
     pub(super) async fn bind(&self, key: &ObjectKey, binding: &Doc, options: &WriteOptions) -> Result<Written, ApiError> {
+        if !binding.name().is_empty() && binding.name() != key.name.as_str() {
+            return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+        }
         let node = binding.str_at(&["target", "name"]).unwrap_or_default().to_owned();
         if node.is_empty() {
-            let target = orc_core::validation::FieldPath::new("target");
-            let error = orc_core::validation::FieldError::required(&target.child("name"), "");
-            return Err(ApiError::invalid("", "Binding", &key.name, &[error]));
+            // Kubernetes returns the bare list of errors here, which its handlers turn into 500.
+            return Err(ApiError::new(orc_core::Reason::Unknown, "target.name: Required value"));
         }
         let uid = binding.str_at(&["metadata", "uid"]).unwrap_or_default().to_owned();
         let name = key.name.clone();

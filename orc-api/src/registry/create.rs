@@ -23,7 +23,7 @@ impl Registry {
         who: &Identity,
     ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
-        let (mut doc, mut warnings) = kind.decode(doc, options)?;
+        let (mut doc, mut warnings) = kind.decode(doc, options, None)?;
         kind.canonical(&mut doc);
         if doc.str_at(&["metadata", "resourceVersion"]).is_some_and(|text| !text.is_empty()) {
             return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));

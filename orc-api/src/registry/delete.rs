@@ -23,9 +23,10 @@ impl Registry {
         let kind = self.kind(&key.resource)?;
         for _ in 0..MAX_TRIES {
             let (stored, current) = self.current(&kind, key).await?;
-            rules::check_preconditions(&stored, &delete.preconditions)?;
+            check_preconditions(&kind, &stored, delete)?;
             self.may_delete(key)?;
             let step = self.step(&kind, &current, delete)?;
+            let warnings = orphans_by_default(&kind, &current, delete);
             let done = match &step {
                 _ if options.dry_run => Ok((stored.clone(), matches!(step, DeletionStep::Now))),
                 DeletionStep::Nothing => Ok((stored.clone(), false)),
@@ -33,7 +34,7 @@ impl Registry {
                 DeletionStep::Mark(doc) => self.mark(&kind, key, stored.revision, doc).await.map(|now| (now, false)),
             };
             match done {
-                Ok((stored, gone)) => return Ok(answer(&kind, stored, gone, delete)),
+                Ok((stored, gone)) => return Ok(Written { warnings, ..answer(&kind, stored, gone) }),
                 Err(error) if error.is_conflict() && delete.preconditions.revision.is_none() => continue,
                 Err(error) => return Err(error),
             }
@@ -66,7 +67,8 @@ impl Registry {
             return Ok(namespace_step(current, now));
         }
         let grace = kind.rules.graceful_delete(current.value(), delete.grace_seconds);
-        deletion_step(current, delete, &DeletionRules { grace, propagation: Propagation::Background }, now)
+        let propagation = if orphans(kind) { Propagation::Orphan } else { Propagation::Background };
+        deletion_step(current, delete, &DeletionRules { grace, propagation }, now)
     }
 
     async fn mark(&self, kind: &Kind, key: &ObjectKey, at: Revision, doc: &Doc) -> Result<Arc<Stored>, ApiError> {
@@ -84,12 +86,47 @@ impl Registry {
 
     /// Some namespaces are the cluster's own.
     fn may_delete(&self, key: &ObjectKey) -> Result<(), ApiError> {
+        let priority = key.resource.as_str() == "priorityclasses.scheduling.k8s.io";
+        if priority && ["system-cluster-critical", "system-node-critical"].contains(&key.name.as_str()) {
+            let why = "this is a system priority class and cannot be deleted";
+            return Err(ApiError::forbidden("scheduling.k8s.io", "priorityclasses", &key.name, why));
+        }
         let own = ["default", "kube-system", "kube-public"];
         if key.resource.as_str() == "namespaces" && own.contains(&key.name.as_str()) {
             return Err(ApiError::forbidden("", "namespaces", &key.name, "this namespace may not be deleted"));
         }
         Ok(())
     }
+}
+
+/// What the deletion demands of the object; worded as `rest.BeforeDelete` does, which names the kind.
+fn check_preconditions(kind: &Kind, stored: &Stored, delete: &DeleteOptions) -> Result<(), ApiError> {
+    let refuse = |what: &str, asked: &str, found: &str| {
+        let why = format!("the {what} in the precondition ({asked}) does not match the {what} in record ({found}). The object might have been");
+        let end = if what == "UID" { "deleted and then recreated" } else { "modified" };
+        ApiError::conflict(&kind.info.group, &kind.info.kind, &stored.key.name, format!("{why} {end}"))
+    };
+    if let Some(uid) = delete.preconditions.uid.as_deref().filter(|uid| *uid != stored.head.uid.as_str()) {
+        return Err(refuse("UID", uid, &stored.head.uid));
+    }
+    match delete.preconditions.revision.filter(|revision| *revision != stored.revision) {
+        Some(revision) => Err(refuse("ResourceVersion", &revision.to_string(), &stored.revision.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Kinds that leave their dependents behind when nobody says otherwise.
+fn orphans(kind: &Kind) -> bool {
+    matches!((&*kind.info.group, kind.info.plural.as_str()), ("batch", "jobs") | ("", "replicationcontrollers"))
+}
+
+fn orphans_by_default(kind: &Kind, current: &Doc, delete: &DeleteOptions) -> Vec<String> {
+    let job = kind.info.plural == "jobs" && &*kind.info.group == "batch";
+    if !job || delete.propagation.is_some() || !rules::finalizers(current).is_empty() {
+        return Vec::new();
+    }
+    vec!["child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+        propagationPolicy=Orphan to suppress this warning".to_owned()]
 }
 
 /// A namespace is marked and emptied; the namespace controller then takes its finalizer away.
@@ -104,8 +141,7 @@ fn namespace_step(current: &Doc, now: jiff::Timestamp) -> DeletionStep {
     DeletionStep::Mark(next)
 }
 
-fn answer(kind: &Kind, stored: Arc<Stored>, gone: bool, delete: &DeleteOptions) -> Written {
-    let _ = delete;
+fn answer(kind: &Kind, stored: Arc<Stored>, gone: bool) -> Written {
     if !gone || ANSWER_OBJECT.contains(&kind.info.plural.as_str()) && kind.info.group.is_empty() {
         return Written { outcome: Outcome::Persisted(stored), code: 200, warnings: Vec::new() };
     }

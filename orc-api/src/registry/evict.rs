@@ -13,6 +13,9 @@ impl Registry {
     /// # Errors
     /// 429 when a budget allows no disruption now.
     pub(super) async fn evict(&self, key: &ObjectKey, eviction: &Doc, options: &WriteOptions) -> Result<Written, ApiError> {
+        if eviction.name() != key.name.as_str() {
+            return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+        }
         let kind = self.kind(&key.resource)?;
         let (stored, pod) = self.current(&kind, key).await?;
         let ended = matches!(pod.str_at(&["status", "phase"]), Some("Succeeded" | "Failed" | "Pending"));

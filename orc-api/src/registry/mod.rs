@@ -12,6 +12,7 @@ mod create;
 mod decode;
 mod delete;
 mod evict;
+mod families;
 mod kind;
 mod patch;
 mod scale;

@@ -24,6 +24,7 @@ impl Kind {
             Intent::Patch(kind, bytes) => {
                 let value = self.patched(*kind, base.into_value(), bytes)?;
                 let mut doc = Doc::from_value(value)?;
+                self.check_patched(current, &doc)?;
                 // A patch that does not speak of the revision does not depend on it.
                 if doc.str_at(&["metadata", "resourceVersion"]) == Some(&stored.revision.to_string()) && !mentions_revision(bytes) {
                     doc.remove(&["metadata", "resourceVersion"]);
@@ -34,6 +35,27 @@ impl Kind {
         }
     }
 
+    /// A patch may not make another object of an object.
+    fn check_patched(&self, current: &Doc, patched: &Doc) -> Result<(), ApiError> {
+        let (name, new) = (current.name(), patched.name());
+        if (patched.kind(), patched.api_version()) != (current.kind(), current.api_version()) {
+            let why = format!("{} cannot become {} of {}", current.kind(), patched.kind(), patched.api_version());
+            return Err(invalid_patch(&patched.value().to_string(), &why));
+        }
+        if new.is_empty() {
+            let why = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+            return Err(ApiError::bad_request(why));
+        }
+        if new != name {
+            return Err(ApiError::bad_request(format!("the name of the object ({new}) does not match the name on the URL ({name})")));
+        }
+        if !patched.namespace().is_empty() && patched.namespace() != current.namespace() {
+            let why = "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(ApiError::bad_request(why));
+        }
+        Ok(())
+    }
+
     fn replace(&self, doc: &Doc) -> Result<Doc, ApiError> {
         let unpinned = doc.str_at(&["metadata", "resourceVersion"]).unwrap_or_default().is_empty();
         if unpinned && !self.rules.allow_unconditional_update() {
@@ -42,7 +64,7 @@ impl Kind {
                 serde_json::json!(0),
                 "must be specified for an update",
             );
-            return Err(ApiError::invalid(&self.info.group, &self.info.kind, doc.name(), &[error]));
+            return Err(ApiError::invalid(&self.info.group, &self.info.plural, doc.name(), &[error]));
         }
         Ok(doc.clone())
     }
@@ -62,6 +84,24 @@ impl Kind {
 /// A patch as a tree.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(bytes).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))
+}
+
+/// 422 for a patch whose result does not decode.
+pub(super) fn invalid_patch(patched: &str, why: &str) -> ApiError {
+    let error = orc_core::validation::FieldError::invalid(&orc_core::validation::FieldPath::new("patch"), patched, why);
+    ApiError::invalid("", "", "", &[error])
+}
+
+/// A tree as Go prints it with `%v`.
+pub(super) fn go_print(value: &Value) -> String {
+    let join = |items: Vec<String>| items.join(" ");
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", join(items.iter().map(go_print).collect())),
+        Value::Object(map) => format!("map[{}]", join(map.iter().map(|(k, v)| format!("{k}:{}", go_print(v))).collect())),
+        other => other.to_string(),
+    }
 }
 
 fn no_strategic() -> ApiError {

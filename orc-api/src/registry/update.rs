@@ -78,12 +78,17 @@ impl Registry {
         {
             return Err(ApiError::stale(&kind.info.group, &kind.info.plural, &stored.key.name));
         }
-        let (mut doc, mut warnings) = kind.decode(wanted, options)?;
+        let (mut doc, mut warnings) = kind.decode(wanted, options, match intent {
+            Intent::Patch(how, bytes) => Some((*how, bytes.as_ref())),
+            _ => None,
+        })?;
         kind.canonical(&mut doc);
         kind.rules.default(doc.value_mut());
-        let mut doc = rules::merge_update(current, doc, rules::Part::Whole);
+        for field in ["resourceVersion", "selfLink"] {
+            doc.metadata_mut().remove(field);
+        }
         kind.rules.prepare_update(doc.value_mut(), current.value(), sub);
-        rules::check_finalizers(current, &doc)?;
+        self.admit_update(&stored.key, sub, &mut doc, current);
         kind.check(&doc, &kind.rules.validate_update(doc.value(), current.value(), sub))?;
         warnings.extend(kind.rules.warnings(doc.value(), Some(current.value())));
         Ok(Prepared { doc, warnings, pinned: demanded.is_some() && !matches!(intent, Intent::Modify(_)) })

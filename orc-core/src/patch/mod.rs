@@ -48,7 +48,7 @@ impl From<PatchError> for ApiError {
         let text = error.to_string();
         match error {
             PatchError::Malformed(_) => Self::bad_request(text),
-            PatchError::Rejected { .. } => Self::new(Reason::Invalid, text),
+            PatchError::Rejected { .. } => Self::new(Reason::Invalid, text).with_details(Default::default()),
             PatchError::TooLong { .. } => Self::new(Reason::RequestEntityTooLarge, text),
             PatchError::Unmergeable(_) => Self::new(Reason::Unknown, text).with_code(500),
         }

@@ -4,9 +4,12 @@
 //! a status and a wake time, and a thin reconciler that gathers the state from caches, carries the plan out, and has the next
 //! pass wait until the caches show what it wrote. [`all`] makes the set that a cluster needs. See `docs/design/controllers.md`.
 
+mod aggregation;
 mod deployment;
+mod endpoints;
 mod garbage;
 mod namespace;
+mod node;
 mod per_namespace;
 mod replicaset;
 mod support;
@@ -20,9 +23,12 @@ use orc_core::catalogue::Catalogue;
 use orc_store::Env;
 use tokio_util::sync::CancellationToken;
 
+pub use aggregation::cluster_role_aggregation;
 pub use deployment::deployment;
+pub use endpoints::{endpoint_slice, endpoints, kubernetes_endpoints};
 pub use garbage::garbage_collector;
 pub use namespace::namespace;
+pub use node::{node_lifecycle, pod_garbage_collector};
 pub use per_namespace::{root_ca, service_account};
 pub use replicaset::replicaset;
 
@@ -78,6 +84,11 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("root-ca-cert-publisher", &|env| root_ca(env, config.root_ca.clone())),
         make("replicaset-controller", &replicaset),
         make("deployment-controller", &deployment),
+        make("endpoint-controller", &endpoints),
+        make("endpointslice-controller", &endpoint_slice),
+        make("node-controller", &node_lifecycle),
+        make("pod-garbage-collector", &pod_garbage_collector),
+        make("clusterrole-aggregation-controller", &cluster_role_aggregation),
         make("generic-garbage-collector", &|env| garbage_collector(env, kinds.clone())),
     ]
 }

@@ -179,9 +179,13 @@ impl Drop for Cluster {
         if std::thread::panicking() {
             eprintln!("{}", self.tail());
         }
-        let _ = self.kubectl(&["delete", "pods", "--all", "-A", "--grace-period=0", "--force", "--wait=false"]);
-        std::thread::sleep(Duration::from_millis(300));
-        // What is left of the pods and the namespaces ends with their holders.
+        // A clean stop ends the pods and takes the network away.
+        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // What is left after a crash ends the hard way.
         for pid in processes_below(self.folder.path()) {
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
         }

@@ -37,3 +37,48 @@ impl Binder for ApiBinder {
         client.write(WriteRequest::new(target, Intent::Create(binding))).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orc_store::WatchStream;
+    use orc_store::client::{Gotten, ListOptions, Listing, Outcome, ReadOptions, Scope, WatchOptions, Written};
+    use parking_lot::Mutex;
+
+    /// Keeps what is written.
+    #[derive(Default)]
+    struct Keeping(Mutex<Vec<WriteRequest>>);
+
+    #[async_trait]
+    impl ObjectClient for Keeping {
+        async fn get(&self, _: &Target, _: &ReadOptions) -> Result<Gotten, ApiError> {
+            Err(ApiError::internal("not read"))
+        }
+
+        async fn list(&self, _: &Scope, _: &ListOptions) -> Result<Listing, ApiError> {
+            Err(ApiError::internal("not listed"))
+        }
+
+        async fn watch(&self, _: &Scope, _: &WatchOptions) -> Result<WatchStream, ApiError> {
+            Err(ApiError::internal("not watched"))
+        }
+
+        async fn write(&self, request: WriteRequest) -> Result<Written, ApiError> {
+            self.0.lock().push(request);
+            Ok(Written { outcome: Outcome::Status(json!({})), code: 201, warnings: Vec::new() })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_binding_names_the_pods_uid_and_the_node() {
+        let pod = json!({"metadata": {"name": "a", "namespace": "d", "uid": "u"}, "spec": {"containers": []}});
+        let pod = PodInfo::of(&serde_json::from_value(pod).unwrap());
+        let client = Keeping::default();
+        ApiBinder.bind(&client, &pod, "n1").await.unwrap();
+        let written = client.0.lock().pop().unwrap();
+        assert_eq!(written.target, Target::Named(pod.key.clone(), Some(Subresource::BINDING)));
+        let Intent::Create(binding) = written.intent else { panic!("{:?}", written.intent) };
+        assert_eq!(binding.value()["target"], json!({"kind": "Node", "name": "n1"}));
+        assert_eq!(binding.value()["metadata"], json!({"name": "a", "namespace": "d", "uid": "u"}));
+    }
+}

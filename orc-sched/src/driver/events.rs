@@ -91,7 +91,10 @@ impl EventWriter {
         }
         let name = format!("{}.{:016x}", pod.key.name, self.rng.next());
         if kind == Kind::Failed {
-            self.remember(pod.uid.clone(), Remembered { name: name.clone(), message: message.clone(), count: 1, first: now, used: uses });
+            self.remember(
+                pod.uid.clone(),
+                Remembered { name: name.clone(), message: message.clone(), count: 1, first: now, used: uses },
+            );
         }
         Box::pin(create(self.client.clone(), event(pod, kind, &name, message, (now, now), 1)))
     }
@@ -115,7 +118,14 @@ fn cut(message: &mut String) {
     }
 }
 
-fn event(pod: &PodInfo, kind: Kind, name: &str, message: String, (first, last): (Timestamp, Timestamp), count: i32) -> Event {
+fn event(
+    pod: &PodInfo,
+    kind: Kind,
+    name: &str,
+    message: String,
+    (first, last): (Timestamp, Timestamp),
+    count: i32,
+) -> Event {
     let mut event = Event {
         type_: Some(kind.level().to_owned()),
         reason: Some(kind.reason().to_owned()),

@@ -18,7 +18,7 @@ mod watch;
 
 pub use binder::{ApiBinder, Binder};
 pub use config::SchedulerConfig;
-pub use queue::{PodQueue, Timing};
+pub use queue::{Depths, PodQueue, Timing};
 pub use run::Scheduler;
 pub use status::{SchedulerStatus, StatusReader};
 

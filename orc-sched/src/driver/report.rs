@@ -79,7 +79,12 @@ impl Reporter {
     }
 }
 
-async fn write_all(client: Arc<dyn ObjectClient>, clock: Clock, mut events: Option<EventWriter>, mut waiting: mpsc::Receiver<Report>) {
+async fn write_all(
+    client: Arc<dyn ObjectClient>,
+    clock: Clock,
+    mut events: Option<EventWriter>,
+    mut waiting: mpsc::Receiver<Report>,
+) {
     let mut writes: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -97,15 +102,26 @@ async fn write_all(client: Arc<dyn ObjectClient>, clock: Clock, mut events: Opti
     }
 }
 
-async fn write_condition(client: Arc<dyn ObjectClient>, now: Timestamp, pod: Arc<PodInfo>, reason: &'static str, message: String) {
-    if pod.waiting.as_ref().is_some_and(|(had, text)| *had == *reason && (*text == *message || reason == "SchedulingGated")) {
+async fn write_condition(
+    client: Arc<dyn ObjectClient>,
+    now: Timestamp,
+    pod: Arc<PodInfo>,
+    reason: &'static str,
+    message: String,
+) {
+    if pod
+        .waiting
+        .as_ref()
+        .is_some_and(|(had, text)| *had == *reason && (*text == *message || reason == "SchedulingGated"))
+    {
         return;
     }
     let api: Api<Pod> = Api::namespaced(client, pod.key.namespace_str());
     let written = api
         .modify_status(&pod.key.name, |now_there| {
             let same = now_there.metadata.uid.as_deref() == Some(&*pod.uid);
-            let unassigned = now_there.spec.as_ref().is_none_or(|spec| spec.node_name.as_deref().unwrap_or_default().is_empty());
+            let unassigned =
+                now_there.spec.as_ref().is_none_or(|spec| spec.node_name.as_deref().unwrap_or_default().is_empty());
             if same && unassigned {
                 set_condition(now_there, now, reason, &message);
             }

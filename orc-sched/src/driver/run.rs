@@ -51,6 +51,9 @@ impl Scheduler {
     /// Outside a tokio runtime.
     pub fn new(env: Env, config: SchedulerConfig) -> Self {
         let status = StatusReader::default();
+        if let Some(percentage) = config.percentage_of_nodes_to_score {
+            tracing::info!(percentage, "percentageOfNodesToScore has no effect: all feasible nodes are scored");
+        }
         Self {
             engine: Engine::new(config.profiles.clone()),
             queue: PodQueue::new(config.timing),
@@ -121,7 +124,8 @@ impl Scheduler {
         let hints = std::mem::take(&mut self.hints);
         if !hints.is_empty() {
             let plugins: Vec<_> = self.engine.profiles().iter().flat_map(|profile| &profile.plugins).collect();
-            let helps = |name: &str, hint| plugins.iter().any(|(plugin, _)| plugin.name() == name && plugin.helped_by(hint));
+            let helps =
+                |name: &str, hint| plugins.iter().any(|(plugin, _)| plugin.name() == name && plugin.helped_by(hint));
             self.queue.wake(&hints, self.env.clock.now(), helps);
         }
     }
@@ -136,7 +140,9 @@ impl Scheduler {
     fn pod(&mut self, stored: &Stored) {
         let pod = match stored.view::<Pod>() {
             Ok(pod) => Arc::new(PodInfo::of(&pod)),
-            Err(error) => return tracing::error!(key = %stored.key, %error, "a pod does not decode; its last state stays"),
+            Err(error) => {
+                return tracing::error!(key = %stored.key, %error, "a pod does not decode; its last state stays");
+            }
         };
         if pod.ended || (pod.deleting && pod.node.is_none()) {
             return self.pod_gone(&pod.uid);
@@ -145,8 +151,9 @@ impl Scheduler {
             self.queue.remove(&pod.uid);
             return self.apply(&Event::Pod(pod));
         }
-        // An assumed pod is on its way: what its old state says is history.
-        if !self.engine.is_placed(&pod.uid) && self.engine.profile(&pod.scheduler).is_some() {
+        // An assumed pod without an entry was bound: this is an older state of it.
+        let bound = self.engine.is_placed(&pod.uid) && !self.queue.contains(&pod.uid);
+        if !bound && self.engine.profile(&pod.scheduler).is_some() {
             self.queue.put(pod.clone(), self.env.clock.now());
             if !pod.gates.is_empty() {
                 self.reporter.tell(Report::gated(pod));
@@ -171,7 +178,8 @@ impl Scheduler {
         }
         let depths = self.queue.depths();
         let mut status = self.status.0.lock();
-        (status.active, status.backoff, status.parked, status.gated) = (depths.active, depths.backoff, depths.parked, depths.gated);
+        (status.active, status.backoff, status.parked, status.gated) =
+            (depths.active, depths.backoff, depths.parked, depths.gated);
         status.binding = self.binding.len();
         if tries > 0 {
             status.last_decision = Some(now);
@@ -205,7 +213,8 @@ impl Scheduler {
             let _ = tell.send(binder.bind(&*client, &about, &to).await);
         });
         self.binding.push(Box::pin(async move {
-            let outcome = told.await.unwrap_or_else(|_| Err(ApiError::internal("the binding task ended without an answer")));
+            let outcome =
+                told.await.unwrap_or_else(|_| Err(ApiError::internal("the binding task ended without an answer")));
             drop(task);
             (reservation, pod, outcome)
         }));

@@ -109,7 +109,8 @@ impl Barred {
     fn error(&self, sheet: &Sheet, present: &NodeSet) -> FitError {
         let mut why = Reasons::new();
         for slot in present.iter() {
-            let reasons: Vec<_> = if self.nodes.contains(slot) { self.why.of(slot) } else { sheet.why().of(slot) }.collect();
+            let reasons: Vec<_> =
+                if self.nodes.contains(slot) { self.why.of(slot) } else { sheet.why().of(slot) }.collect();
             for reason in reasons {
                 why.refuse(slot, reason.plugin, &reason.text, reason.resolvable);
             }

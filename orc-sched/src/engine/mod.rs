@@ -115,7 +115,8 @@ impl Engine {
 
     /// Takes an assumption back, unless an event has confirmed it meanwhile. Says whether it did.
     pub fn forget(&mut self, reservation: &Reservation) -> bool {
-        let held = self.view.placed(&reservation.uid).is_some_and(|placed| placed.assumed && placed.node == reservation.node);
+        let held =
+            self.view.placed(&reservation.uid).is_some_and(|placed| placed.assumed && placed.node == reservation.node);
         held && self.view.take_pod(&reservation.uid).is_some()
     }
 

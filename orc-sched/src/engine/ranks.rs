@@ -70,7 +70,13 @@ pub(super) fn normalized(normal: Normal, raw: i64, (low, high): (i64, i64)) -> i
     match normal {
         Normal::None | Normal::Whole => raw,
         // A reversed score of nothing but zeros is the best for all.
-        Normal::Max { reverse } if high == 0 => if reverse { MAX_SCORE } else { raw },
+        Normal::Max { reverse } if high == 0 => {
+            if reverse {
+                MAX_SCORE
+            } else {
+                raw
+            }
+        }
         Normal::Max { reverse } => {
             let share = MAX_SCORE * raw / high;
             if reverse { MAX_SCORE - share } else { share }

@@ -63,7 +63,9 @@ impl Sheet {
         if self.seen == view.now() {
             return;
         }
-        let Some(changes) = view.changes_since(self.seen) else { return self.start_over(profile, view, pod, view.present()) };
+        let Some(changes) = view.changes_since(self.seen) else {
+            return self.start_over(profile, view, pod, view.present());
+        };
         let mut touched = NodeSet::new();
         for change in changes {
             if !self.follow(profile, view, change, &mut touched) {
@@ -113,7 +115,14 @@ impl Sheet {
         self.scorers = scoring
             .filter_map(|(plugin, (asked, weight))| {
                 let normal = asked.normal(&self.prepared[plugin])?;
-                Some(Scorer { plugin, weight: *weight, normal, raw: Vec::new(), spread: Spread::default(), bounds: (0, 0) })
+                Some(Scorer {
+                    plugin,
+                    weight: *weight,
+                    normal,
+                    raw: Vec::new(),
+                    spread: Spread::default(),
+                    bounds: (0, 0),
+                })
             })
             .collect();
         self.feasible.clear();
@@ -199,7 +208,8 @@ impl Sheet {
         }
         let nodes = if all { &self.feasible } else { fitting };
         for slot in nodes.iter() {
-            let scores = self.scorers.iter().map(|s| s.weight.saturating_mul(normalized(s.normal, s.raw[slot], s.bounds)));
+            let scores =
+                self.scorers.iter().map(|s| s.weight.saturating_mul(normalized(s.normal, s.raw[slot], s.bounds)));
             self.totals[slot] = scores.sum();
             self.ranks.insert(slot, self.totals[slot]);
         }

@@ -43,7 +43,8 @@ impl Sheets {
         if self.by_signature.len() < KEPT {
             return;
         }
-        let oldest = self.by_signature.iter().min_by_key(|(_, (_, used))| *used).map(|(signature, _)| signature.clone());
+        let oldest =
+            self.by_signature.iter().min_by_key(|(_, (_, used))| *used).map(|(signature, _)| signature.clone());
         if let Some(oldest) = oldest {
             self.by_signature.remove(&oldest);
         }

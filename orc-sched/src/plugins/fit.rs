@@ -42,7 +42,8 @@ impl Plugin for NodeResourcesFit {
 
     fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
         let asked = state::<Asked>(prepared);
-        let other: Vec<_> = asked.other.iter().map(|(name, n, text)| (view.columns().column(name), *n, &**text)).collect();
+        let other: Vec<_> =
+            asked.other.iter().map(|(name, n, text)| (view.columns().column(name), *n, &**text)).collect();
         let fixed = asked.fixed.iter().map(|(column, n, text)| (Some(*column), *n, *text));
         let wanted: Vec<_> = fixed.chain(other).filter(|(_, n, _)| *n > 0).collect();
         nodes.retain(|slot| {
@@ -110,7 +111,11 @@ fn amounts(view: &View, column: Option<usize>, slot: usize) -> (i64, i64) {
 fn free_share(has: [i64; 2], used: [i64; 2]) -> i64 {
     let (mut sum, mut count) = (0, 0);
     for (has, used) in has.into_iter().zip(used).filter(|(has, _)| *has != 0) {
-        sum += if used > has { 0 } else { i64::try_from(i128::from(has - used) * i128::from(MAX_SCORE) / i128::from(has)).unwrap_or(0) };
+        sum += if used > has {
+            0
+        } else {
+            i64::try_from(i128::from(has - used) * i128::from(MAX_SCORE) / i128::from(has)).unwrap_or(0)
+        };
         count += 1;
     }
     if count == 0 { 0 } else { sum / count }

@@ -44,7 +44,9 @@ impl Plugin for NodePorts {
 
     fn touched(&self, prepared: &mut Prepared, change: &Change) -> Touched {
         match &change.kind {
-            ChangeKind::Pod { pod, .. } if !pod.ports.is_empty() && !state::<Vec<HostPort>>(prepared).is_empty() => Touched::Node,
+            ChangeKind::Pod { pod, .. } if !pod.ports.is_empty() && !state::<Vec<HostPort>>(prepared).is_empty() => {
+                Touched::Node
+            }
             _ => Touched::None,
         }
     }

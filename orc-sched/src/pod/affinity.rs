@@ -21,7 +21,8 @@ impl NodeTerm {
     fn of(term: &NodeSelectorTerm) -> Self {
         let labels: Option<Vec<_>> = term.match_expressions.iter().flatten().map(requirement).collect();
         let names: Option<Vec<_>> = term.match_fields.iter().flatten().map(name_rule).collect();
-        let empty = term.match_expressions.iter().flatten().next().is_none() && term.match_fields.iter().flatten().next().is_none();
+        let empty = term.match_expressions.iter().flatten().next().is_none()
+            && term.match_fields.iter().flatten().next().is_none();
         match (labels, names) {
             (Some(labels), Some(names)) if !empty => Self { labels, names, possible: true },
             _ => Self { labels: Vec::new(), names: Vec::new(), possible: false },
@@ -83,17 +84,6 @@ impl NodeRule {
     pub fn preference(&self, name: &str, labels: &BTreeMap<String, String>) -> i64 {
         self.preferred.iter().filter(|(_, term)| term.matches(name, labels)).map(|(weight, _)| weight).sum()
     }
-
-    /// The only nodes that it can allow, where every required term names them; `None` when it names none.
-    pub fn only(&self) -> Option<Vec<&Name>> {
-        let terms = self.required.as_ref()?;
-        let mut found = Vec::new();
-        for term in terms.iter().filter(|term| term.possible) {
-            let (_, names) = term.names.iter().find(|(wanted, _)| *wanted)?;
-            found.extend(names);
-        }
-        Some(found)
-    }
 }
 
 fn requirement(written: &NodeSelectorRequirement) -> Option<Requirement> {
@@ -116,4 +106,48 @@ fn name_rule(written: &NodeSelectorRequirement) -> Option<(bool, Vec<Name>)> {
         _ => return None,
     };
     (written.key == "metadata.name").then(|| (wanted, written.values.iter().flatten().map(Name::new).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn rule(required: Value) -> NodeRule {
+        let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": required}}});
+        let spec: PodSpec = serde_json::from_value(json!({"containers": [], "affinity": affinity})).unwrap();
+        NodeRule::of(&spec)
+    }
+
+    fn allows(required: Value) -> bool {
+        let labels = [("zone", "a"), ("cores", "8")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        rule(required).allows("n1", &labels.into())
+    }
+
+    fn on(key: &str, operator: &str, values: &[&str]) -> Value {
+        json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
+    }
+
+    #[test]
+    fn terms_are_alternatives_and_their_parts_are_not() {
+        assert!(allows(json!([on("zone", "In", &["b"]), on("zone", "In", &["a"])])));
+        let mut both = on("zone", "In", &["a"]);
+        both["matchFields"] = json!([{"key": "metadata.name", "operator": "In", "values": ["n2"]}]);
+        assert!(!allows(json!([both])));
+    }
+
+    #[test]
+    fn operators_mean_what_they_mean_in_kubernetes() {
+        assert!(allows(json!([on("cores", "Gt", &["7"])])) && !allows(json!([on("cores", "Gt", &["8"])])));
+        assert!(allows(json!([on("cores", "Lt", &["9"])])));
+        assert!(allows(json!([on("other", "NotIn", &["x"])])) && allows(json!([on("other", "DoesNotExist", &[])])));
+        assert!(!allows(json!([on("other", "Exists", &[])])));
+        assert!(allows(json!([{"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["n2"]}]}])));
+    }
+
+    #[test]
+    fn empty_terms_and_broken_ones_match_nothing() {
+        assert!(!allows(json!([{}])) && !allows(json!([])));
+        assert!(!allows(json!([on("zone", "Near", &["a"])])));
+    }
 }

@@ -68,9 +68,15 @@ impl PodInfo {
             generation: pod.metadata.generation,
             created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
             node: text(spec.and_then(|spec| spec.node_name.as_ref())),
-            scheduler: text(spec.and_then(|spec| spec.scheduler_name.as_ref())).unwrap_or_else(|| DEFAULT_SCHEDULER.into()),
+            scheduler: text(spec.and_then(|spec| spec.scheduler_name.as_ref()))
+                .unwrap_or_else(|| DEFAULT_SCHEDULER.into()),
             priority: spec.and_then(|spec| spec.priority).unwrap_or_default(),
-            gates: spec.and_then(|s| s.scheduling_gates.as_ref()).into_iter().flatten().map(|g| Name::new(&g.name)).collect(),
+            gates: spec
+                .and_then(|s| s.scheduling_gates.as_ref())
+                .into_iter()
+                .flatten()
+                .map(|g| Name::new(&g.name))
+                .collect(),
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             requests: Requests::of(pod),
             ports: spec.map(ports::of).unwrap_or_default(),

@@ -48,7 +48,11 @@ impl Requests {
             ephemeral: get(&exact, "ephemeral-storage"),
             scored_cpu: get(&scored, "cpu"),
             scored_memory: get(&scored, "memory"),
-            other: exact.into_iter().filter(|(name, n)| *n != 0 && is_other(name)).map(|(name, n)| (name.into(), n)).collect(),
+            other: exact
+                .into_iter()
+                .filter(|(name, n)| *n != 0 && is_other(name))
+                .map(|(name, n)| (name.into(), n))
+                .collect(),
         }
     }
 
@@ -75,7 +79,8 @@ pub(super) fn is_sidecar(container: &Container) -> bool {
 }
 
 fn total(pod: &Pod, spec: &PodSpec, scored: bool) -> Amounts {
-    let whole = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()).map(amounts).unwrap_or_default();
+    let whole =
+        spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()).map(amounts).unwrap_or_default();
     let of = |container: &Container, statuses: Option<&Vec<ContainerStatus>>| {
         let mut asked = wanted(pod, container, statuses);
         if scored {
@@ -101,7 +106,9 @@ fn total(pod: &Pod, spec: &PodSpec, scored: bool) -> Amounts {
         raise(&mut peak, &asked);
     }
     raise(&mut together, &peak);
-    together.extend(whole.into_iter().filter(|(name, _)| matches!(&**name, "cpu" | "memory") || name.starts_with("hugepages-")));
+    together.extend(
+        whole.into_iter().filter(|(name, _)| matches!(&**name, "cpu" | "memory") || name.starts_with("hugepages-")),
+    );
     add(&mut together, &spec.overhead.as_ref().map(amounts).unwrap_or_default());
     together
 }
@@ -109,7 +116,9 @@ fn total(pod: &Pod, spec: &PodSpec, scored: bool) -> Amounts {
 /// What a container wants, or holds while it is being resized.
 fn wanted(pod: &Pod, container: &Container, statuses: Option<&Vec<ContainerStatus>>) -> Amounts {
     let mut asked = container.resources.as_ref().and_then(|r| r.requests.as_ref()).map(amounts).unwrap_or_default();
-    let Some(status) = statuses.into_iter().flatten().find(|status| status.name == container.name) else { return asked };
+    let Some(status) = statuses.into_iter().flatten().find(|status| status.name == container.name) else {
+        return asked;
+    };
     let held = status.resources.as_ref().and_then(|r| r.requests.as_ref()).map(amounts);
     let promised = status.allocated_resources.as_ref().map(amounts);
     if infeasible(pod) && (held.is_some() || promised.is_some()) {

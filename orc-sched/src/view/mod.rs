@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use orc_core::Name;
 
+use self::change::ChangeLog;
 pub use self::change::{Change, ChangeKind};
 pub use self::columns::{CPU, Columns, EPHEMERAL, MEMORY, PODS};
-pub use self::journal::Mark;
-use self::change::ChangeLog;
 use self::journal::Journal;
+pub use self::journal::Mark;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 use crate::set::NodeSet;
@@ -230,7 +230,8 @@ impl View {
     /// Puts another state, or none, in the place of a pod.
     fn swap_pod(&mut self, uid: Name, placed: Option<Placed>) -> Option<Placed> {
         let before = self.pods.remove(&uid);
-        let quiet = matches!((&before, &placed), (Some(a), Some(b)) if a.node == b.node && a.pod.same_footprint(&b.pod));
+        let quiet =
+            matches!((&before, &placed), (Some(a), Some(b)) if a.node == b.node && a.pod.same_footprint(&b.pod));
         if let Some(before) = &before {
             self.detach(&uid, before, quiet);
         }

@@ -34,7 +34,9 @@ impl Binder for Direct {
             return Err(ApiError::unavailable("not now"));
         }
         let api: Api<Pod> = Api::namespaced(self.client.clone(), pod.key.namespace_str());
-        api.modify(&pod.key.name, |pod| pod.spec.get_or_insert_default().node_name = Some(node.to_owned())).await.map(drop)
+        api.modify(&pod.key.name, |pod| pod.spec.get_or_insert_default().node_name = Some(node.to_owned()))
+            .await
+            .map(drop)
     }
 }
 
@@ -126,7 +128,10 @@ async fn a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes() {
     let waiting = cluster.until("big", |pod| condition(pod).is_some()).await;
     let found = condition(&waiting).unwrap();
     let message = "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu.";
-    assert_eq!((&*found.status, found.reason.as_deref(), found.message.as_deref()), ("False", Some("Unschedulable"), Some(message)));
+    assert_eq!(
+        (&*found.status, found.reason.as_deref(), found.message.as_deref()),
+        ("False", Some("Unschedulable"), Some(message))
+    );
     assert_eq!(cluster.events("FailedScheduling").await[0].message.as_deref(), Some(message));
     cluster.nodes.create(&node("n4", 16_000, 4, 10)).await.unwrap();
     let placed = cluster.until("big", |pod| node_of(pod).is_some()).await;
@@ -185,7 +190,7 @@ async fn other_schedulers_pods_are_left_alone() {
     cluster.pods.create(&other).await.unwrap();
     cluster.pods.create(&pod("ours", 100)).await.unwrap();
     cluster.until("ours", |pod| node_of(pod).is_some()).await;
-    assert_eq!(node_of(&*cluster.pods.get("theirs").await.unwrap()), None);
+    assert_eq!(node_of(&cluster.pods.get("theirs").await.unwrap()), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +203,9 @@ async fn urgent_pods_go_first() {
     cluster.world.env.clock.sleep(Duration::from_secs(30)).await;
     cluster.nodes.create(&node("n1", 1000, 1, 10)).await.unwrap();
     cluster.until("high", |pod| node_of(pod).is_some()).await;
-    cluster.until("low", |pod| condition(pod).is_some_and(|c| c.message.as_deref().unwrap().contains("Insufficient cpu"))).await;
+    cluster
+        .until("low", |pod| condition(pod).is_some_and(|c| c.message.as_deref().unwrap().contains("Insufficient cpu")))
+        .await;
 }
 
 async fn trace(seed: u64) -> Vec<Option<String>> {

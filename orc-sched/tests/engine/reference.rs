@@ -19,7 +19,9 @@ pub(crate) fn decide(view: &View, pod: &PodInfo, seed: u64) -> Answer {
     let (mut fitting, mut refused) = (Vec::new(), std::collections::BTreeMap::new());
     for (slot, node) in view.nodes() {
         let candidate = Candidate { node, pods: view.pods_on(slot).collect() };
-        let nominated = view.nominations().filter(|n| n.node == node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority);
+        let nominated = view
+            .nominations()
+            .filter(|n| n.node == node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority);
         let mut crowded = Candidate { node, pods: candidate.pods.clone() };
         crowded.pods.extend(nominated.map(|n| &n.pod));
         let why = [refusals(&crowded, pod), refusals(&candidate, pod)].into_iter().find(|why| !why.is_empty());
@@ -97,7 +99,8 @@ fn scores(fitting: &[Candidate], pod: &PodInfo) -> Vec<i64> {
 
 fn least_allocated(at: &Candidate, pod: &PodInfo) -> i64 {
     let all = || at.pods.iter().map(|pod| &***pod).chain([pod]);
-    let used = [all().map(|pod| pod.requests.scored_cpu).sum::<i64>(), all().map(|pod| pod.requests.scored_memory).sum()];
+    let used =
+        [all().map(|pod| pod.requests.scored_cpu).sum::<i64>(), all().map(|pod| pod.requests.scored_memory).sum()];
     let has = ["cpu", "memory"].map(|name| at.node.allocatable.get(name).copied().unwrap_or_default());
     let shares: Vec<i64> = has
         .into_iter()
@@ -116,8 +119,12 @@ fn balanced(at: &Candidate, pod: &PodInfo) -> i64 {
         let all = || at.pods.iter().map(|pod| &***pod).chain(with.then_some(pod));
         let used = [all().map(|pod| pod.requests.cpu).sum::<i64>(), all().map(|pod| pod.requests.memory).sum()];
         let has = ["cpu", "memory"].map(|name| at.node.allocatable.get(name).copied().unwrap_or_default());
-        let shares: Vec<f64> =
-            has.into_iter().zip(used).filter(|(has, _)| *has != 0).map(|(has, used)| (used as f64 / has as f64).min(1.0)).collect();
+        let shares: Vec<f64> = has
+            .into_iter()
+            .zip(used)
+            .filter(|(has, _)| *has != 0)
+            .map(|(has, used)| (used as f64 / has as f64).min(1.0))
+            .collect();
         let deviation = if let [a, b] = shares[..] { ((a - b) / 2.0).abs() } else { 0.0 };
         ((1.0 - deviation) * 100.0) as i64
     };

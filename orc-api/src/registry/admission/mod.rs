@@ -1,6 +1,9 @@
 //! Built-in admission: what is checked against, and filled in from, other objects when one is created.
 
+mod marks;
 mod namespace;
+mod priority;
+mod runtime_class;
 mod service_account;
 mod tolerations;
 
@@ -17,12 +20,33 @@ impl Registry {
     /// # Errors
     /// 404 or 403, as kube-apiserver's plugins word them.
     pub(super) async fn admit_create(&self, kind: &Kind, key: &ObjectKey, doc: &mut Doc, who: &Identity) -> Result<(), ApiError> {
-        let _ = who;
         self.check_namespace(kind, key).await?;
-        if key.resource.as_str() == "pods" {
-            self.admit_service_account(key, doc).await?;
-            tolerations::add_defaults(doc);
+        match key.resource.as_str() {
+            "pods" => {
+                self.admit_service_account(key, doc).await?;
+                tolerations::add_defaults(doc);
+                self.admit_priority(key, doc).await?;
+                self.admit_runtime_class(key, doc).await?;
+            }
+            "persistentvolumeclaims" => marks::protect(doc, "kubernetes.io/pvc-protection"),
+            "persistentvolumes" => {
+                marks::protect(doc, "kubernetes.io/pv-protection");
+                let now = orc_store::local::rules::timestamp(self.system.clock.now());
+                doc.set(&["status", "lastPhaseTransitionTime"], now);
+            }
+            "volumeattributesclasses.storage.k8s.io" => marks::protect(doc, "kubernetes.io/vac-protection"),
+            "nodes" => marks::taint(doc),
+            "certificatesigningrequests.certificates.k8s.io" => marks::requester(doc, who),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Admits a change of an object itself: what a pod was given at its creation stays when the client leaves it out.
+    pub(super) fn admit_update(&self, key: &ObjectKey, sub: Option<&str>, doc: &mut Doc, old: &Doc) {
+        if key.resource.as_str() == "pods" && sub.is_none() {
+            tolerations::add_defaults(doc);
+            priority::keep(doc, old);
+        }
     }
 }

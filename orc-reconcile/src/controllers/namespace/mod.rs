@@ -98,6 +98,10 @@ impl Reconciler for Ending {
             let next = Namespace { status: Some(status), ..Namespace::clone(&namespace) };
             let written = self.api().replace_status(&next).await?;
             self.memory.wrote(&key, self.namespaces.cache(), written.metadata.resource_version.as_deref());
+            if let Some(error) = remaining.errors.first() {
+                // A failure, so that the backoff holds although the status that was written wakes this key.
+                return Err(PassError::Wait(error.clone()));
+            }
             // What is empty already needs no second look but the one that ends it.
             return Ok(if remaining.is_empty() { AGAIN } else { self.later(&key, &remaining) });
         }

@@ -154,7 +154,10 @@ impl PodQueue {
             plugins.push(NO_NODES);
         }
         let wait = self.block(uid, now);
-        let Some(entry) = self.entries.get_mut(uid).filter(|entry| entry.place == Place::Flying && wait.is_some()) else { return };
+        let Some(entry) = self.entries.get_mut(uid).filter(|entry| entry.place == Place::Flying && wait.is_some())
+        else {
+            return;
+        };
         for plugin in &plugins {
             self.refused_by.entry(plugin).or_default().insert(uid.clone());
         }
@@ -267,3 +270,6 @@ impl PodQueue {
 fn after(at: Timestamp, wait: Duration) -> Timestamp {
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;
