@@ -12,9 +12,10 @@
 //! | [`env`] | clock, ids, randomness and spawning: the only ways to reach outside |
 //! | [`schema`] | the schema table that drives every codec |
 //! | [`catalogue`] | the resources that are served |
-//! | [`patch`] | JSON patch, merge patch, strategic merge patch |
+//! | [`patch`], [`apply`] | JSON patch, merge patch, strategic merge patch; server-side apply |
 //! | [`labels`], [`quantity`], [`validation`] | selectors, exact quantities, names and field errors |
 
+pub mod apply;
 pub mod catalogue;
 pub mod doc;
 pub mod env;

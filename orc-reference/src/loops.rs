@@ -43,7 +43,9 @@ fn controllers(plane: &ControlPlane, api: Option<(IpAddr, u16)>, stop: &Cancella
         // The API server itself keeps the endpoints of its Service, as kube-apiserver does.
         let endpoints = api_endpoints(env(plane, Identity::admin()), address, port);
         let stop = stop.clone();
-        tasks.push(spawn.spawn(async move { drop(stop.run_until_cancelled(endpoints).await) }));
+        tasks.push(spawn.spawn(async move {
+            stop.run_until_cancelled(endpoints).await;
+        }));
     }
     tasks
 }

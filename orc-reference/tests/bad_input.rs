@@ -13,7 +13,7 @@ use support::{As, Cluster, free_address, is_root, text};
 fn what_kubectl_sends_wrong_is_refused_in_kubernetes_words() {
     let cluster = Cluster::up(As::Me, &[]);
     let apply = |yaml: &str| cluster.refused(&["apply", "--validate=strict", "-f", "-"], yaml);
-    let broken = apply("kind: Pod\n  metadata: [\n");
+    let broken = apply("apiVersion: v1\nkind: Pod\nmetadata: [\n");
     assert!(broken.contains("yaml") || broken.contains("YAML"), "{broken}");
     let kind = apply("apiVersion: v1\nkind: Nonsense\nmetadata: {name: a}\n");
     assert!(kind.contains("no matches for kind \"Nonsense\""), "{kind}");

@@ -1,6 +1,7 @@
 //! Requests about paths: health, version, discovery, OpenAPI.
 
-use http::{Request, Response};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response};
 use orc_core::{ApiError, Reason};
 use serde_json::json;
 
@@ -11,6 +12,12 @@ use super::{Body, respond};
 /// The Kubernetes level that is served.
 const KUBERNETES_MINOR: &str = "36";
 
+/// The media type of the Swagger document in protobuf.
+const SWAGGER_PROTO: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// The same as a content type: a media type may not contain an `@`, so kube-openapi answers with a dot.
+const SWAGGER_PROTO_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
 impl ApiService {
     pub(super) fn path(&self, path: &str, query: &Query, request: &Request<Body>) -> Result<Response<Body>, ApiError> {
         if request.method() != http::Method::GET && request.method() != http::Method::HEAD {
@@ -20,10 +27,22 @@ impl ApiService {
             "/healthz" | "/livez" => Ok(self.health(path, query)),
             "/readyz" => Ok(self.health(path, query)),
             "/version" => Ok(respond::json(200, &version())),
-            "/openapi/v2" => Ok(respond::json_slices(200, vec![crate::openapi::v2(&self.config().registry.catalogue())])),
+            "/openapi/v2" => Ok(self.swagger(request)),
             other if other.starts_with("/openapi/v3") => self.openapi(&other["/openapi/v3".len()..]),
             other => self.discovery(other, request),
         }
+    }
+
+    /// The Swagger document; in protobuf for clients that put that first.
+    fn swagger(&self, request: &Request<Body>) -> Response<Body> {
+        let catalogue = self.config().registry.catalogue();
+        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if accept.trim_start().starts_with(SWAGGER_PROTO) {
+            let mut response = respond::json_slices(200, vec![crate::openapi::v2_proto(&catalogue)]);
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SWAGGER_PROTO_TYPE));
+            return response;
+        }
+        respond::json_slices(200, vec![crate::openapi::v2(&catalogue)])
     }
 
     fn openapi(&self, rest: &str) -> Result<Response<Body>, ApiError> {

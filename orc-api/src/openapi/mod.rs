@@ -4,6 +4,7 @@
 //! path the operations with the kind they are about. Descriptions are not carried.
 
 mod document;
+mod proto;
 mod schema;
 
 use bytes::Bytes;
@@ -37,4 +38,9 @@ pub fn v3(catalogue: &Catalogue, path: &str) -> Option<Bytes> {
 /// `/openapi/v2`: everything in one Swagger document.
 pub fn v2(catalogue: &Catalogue) -> Bytes {
     Bytes::from(document::v2(catalogue).to_string())
+}
+
+/// `/openapi/v2` in protobuf.
+pub fn v2_proto(catalogue: &Catalogue) -> Bytes {
+    Bytes::from(proto::encode(&document::v2(catalogue)))
 }

@@ -74,7 +74,8 @@ impl ObjectClient for RegistryClient {
         if self.checked {
             self.registry.check_access(&self.who, access::verb(&request), &request.target)?;
         }
-        let WriteRequest { target, intent, options } = request;
+        let WriteRequest { target, intent, mut options } = request;
+        options.field_manager.get_or_insert_with(|| self.manager.to_string());
         let registry = &self.registry;
         match (target, intent) {
             (Target::Collection(scope), Intent::DeleteCollection(delete, list)) => {

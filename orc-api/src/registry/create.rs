@@ -7,6 +7,7 @@ use orc_store::local::rules;
 
 use super::Registry;
 use super::kind::Kind;
+use super::ownership::Writer;
 use crate::identity::Identity;
 
 /// How often another generated name is tried (kube-apiserver tries eight times as well).
@@ -22,6 +23,19 @@ impl Registry {
         options: &WriteOptions,
         who: &Identity,
     ) -> Result<Written, ApiError> {
+        self.create_owned(key, prefix, doc, options, who, false).await
+    }
+
+    /// Creates an object; `owned` says that the document carries its `managedFields` already.
+    pub(super) async fn create_owned(
+        &self,
+        key: &ObjectKey,
+        prefix: Option<&str>,
+        doc: Doc,
+        options: &WriteOptions,
+        who: &Identity,
+        owned: bool,
+    ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
         let (mut doc, mut warnings) = kind.decode(doc, options, None)?;
         kind.canonical(&mut doc);
@@ -32,6 +46,9 @@ impl Registry {
             doc.set(&["metadata", "generateName"], prefix);
         }
         kind.rules.default(doc.value_mut());
+        if !doc.at(&["metadata", "managedFields"]).is_some_and(|_| owned) {
+            kind.own_created(&mut doc, &Writer { options, sub: "", now: self.system.clock.now() });
+        }
         // The identity comes first: a Job's selector is made of its uid.
         rules::stamp_new(&mut doc, key, self.system.ids.uid(), self.system.clock.now());
         kind.rules.prepare_create(doc.value_mut());

@@ -14,6 +14,7 @@ mod delete;
 mod evict;
 mod families;
 mod kind;
+mod ownership;
 mod patch;
 mod scale;
 mod token;

@@ -40,6 +40,12 @@ impl Registry {
         let kind = self.kind(&key.resource)?;
         let (stored, mut doc) = self.current(&kind, key).await?;
         doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
+        if let Intent::Patch(PatchKind::Apply, bytes) = intent {
+            let config = self.scale_config(&kind, key, bytes)?;
+            let intent = Intent::Patch(PatchKind::Apply, config.to_string().into());
+            let written = self.update_as(key, None, Some("scale"), &intent, options, &Identity::default()).await?;
+            return scaled(&kind, written);
+        }
         let (replicas, demanded) = wanted(&kind, &doc, &stored, intent)?;
         let intent: Modify = Arc::new(move |doc: &mut Doc| {
             doc.set(&["spec", "replicas"], replicas);
@@ -48,14 +54,34 @@ impl Registry {
             }
             Ok(())
         });
-        let written = self.update(key, None, &Intent::Modify(intent), options, &Identity::default()).await?;
-        let scaled = match &written.outcome {
-            Outcome::Persisted(stored) => stored.to_doc()?,
-            Outcome::Unsaved(doc) => doc.clone(),
-            _ => return Err(ApiError::internal("scaling stored no object")),
-        };
-        Ok(Written { outcome: Outcome::Unsaved(of(&kind, &scaled)?), ..written })
+        let written = self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, &Identity::default()).await?;
+        scaled(&kind, written)
     }
+
+    /// The configuration of the object that a configuration of its Scale stands for.
+    fn scale_config(&self, kind: &Kind, key: &ObjectKey, bytes: &[u8]) -> Result<Value, ApiError> {
+        let config = super::patch::read(bytes)?;
+        let text = |path: &str| config.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        if text("/kind") != "Scale" || text("/apiVersion") != "autoscaling/v1" {
+            let (version, kind) = (text("/apiVersion"), text("/kind"));
+            return Err(ApiError::bad_request(format!("invalid object type: {version}, Kind={kind}")));
+        }
+        let mut out = json!({"apiVersion": kind.api_version(), "kind": kind.info.kind, "metadata": {"name": key.name.as_str()}});
+        if let Some(replicas) = config.pointer("/spec/replicas") {
+            out["spec"] = json!({"replicas": replicas});
+        }
+        Ok(out)
+    }
+}
+
+/// The answer to a write through the Scale.
+fn scaled(kind: &Kind, written: Written) -> Result<Written, ApiError> {
+    let object = match &written.outcome {
+        Outcome::Persisted(stored) => stored.to_doc()?,
+        Outcome::Unsaved(doc) => doc.clone(),
+        _ => return Err(ApiError::internal("scaling stored no object")),
+    };
+    Ok(Written { outcome: Outcome::Unsaved(of(kind, &object)?), ..written })
 }
 
 fn wanted(kind: &Kind, doc: &Doc, stored: &Stored, intent: &Intent) -> Result<(i64, Option<Revision>), ApiError> {

@@ -3,10 +3,11 @@
 use orc_core::{ApiError, Doc, ObjectKey};
 use orc_store::Stored;
 use orc_store::backend::Expect;
-use orc_store::client::{Intent, Outcome, Subresource, WriteOptions, Written};
+use orc_store::client::{Intent, Outcome, PatchKind, Subresource, WriteOptions, Written};
 use orc_store::local::rules;
 
 use super::kind::Kind;
+use super::ownership::Writer;
 use super::{MAX_TRIES, Registry};
 use crate::identity::Identity;
 
@@ -27,14 +28,29 @@ impl Registry {
         options: &WriteOptions,
         who: &Identity,
     ) -> Result<Written, ApiError> {
-        let kind = self.kind(&key.resource)?;
         let sub = sub.map(Subresource::as_str);
+        self.update_as(key, sub, sub, intent, options, who).await
+    }
+
+    /// Updates an object; `label` is the sub-resource that `managedFields` names, which for a scale is not the one whose
+    /// rules apply.
+    pub(super) async fn update_as(
+        &self,
+        key: &ObjectKey,
+        sub: Option<&str>,
+        label: Option<&str>,
+        intent: &Intent,
+        options: &WriteOptions,
+        who: &Identity,
+    ) -> Result<Written, ApiError> {
+        let kind = self.kind(&key.resource)?;
         for _ in 0..MAX_TRIES {
             let (stored, current) = match self.current(&kind, key).await {
                 Err(error) if error.is_not_found() && sub.is_none() => return self.create_instead(&kind, key, intent, options, who, error).await,
                 other => other?,
             };
-            let prepared = self.prepare(&kind, &stored, &current, sub, intent, options)?;
+            let writer = Writer { options, sub: label.unwrap_or_default(), now: self.system.clock.now() };
+            let prepared = self.prepare(&kind, &stored, &current, sub, intent, &writer)?;
             match self.commit_update(&kind, key, &stored, &current, prepared, options).await {
                 Ok(written) => return Ok(written),
                 Err((error, true)) if error.is_conflict() => continue,
@@ -56,6 +72,11 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         match intent {
             Intent::Replace(doc) if kind.rules.allow_create_on_update() => self.create(key, None, doc.clone(), options, who).await,
+            Intent::Patch(PatchKind::Apply, bytes) => {
+                let writer = Writer { options, sub: "", now: self.system.clock.now() };
+                let doc = kind.apply_config(None, &super::patch::read(bytes)?, &key.name, &writer)?;
+                self.create_owned(key, None, doc, options, who, true).await
+            }
             _ => Err(missing),
         }
     }
@@ -67,10 +88,19 @@ impl Registry {
         current: &Doc,
         sub: Option<&str>,
         intent: &Intent,
-        options: &WriteOptions,
+        writer: &Writer<'_>,
     ) -> Result<Prepared, ApiError> {
+        let options = writer.options;
         rules::check_preconditions(stored, &options.preconditions)?;
-        let wanted = kind.apply(stored, current, intent)?;
+        let applied = match intent {
+            Intent::Patch(PatchKind::Apply, bytes) => {
+                let config = super::patch::read(bytes)?;
+                Some(kind.apply_config(Some(current), &config, &stored.key.name, writer)?)
+            }
+            _ => None,
+        };
+        let applies = applied.is_some();
+        let wanted = applied.map_or_else(|| kind.apply(stored, current, intent), Ok)?;
         let demanded = rules::demanded_revision(&wanted)?;
         self.check_demand(kind, stored, current, &wanted, intent)?;
         if let Some(demanded) = demanded
@@ -84,6 +114,10 @@ impl Registry {
         })?;
         kind.canonical(&mut doc);
         kind.rules.default(doc.value_mut());
+        // A binding is the server's own doing, as upstream: it notes no manager.
+        if !applies && writer.sub != "binding" {
+            kind.own_changed(current, &mut doc, writer);
+        }
         for field in ["resourceVersion", "selfLink"] {
             doc.metadata_mut().remove(field);
         }
@@ -117,6 +151,9 @@ impl Registry {
         let Prepared { mut doc, warnings, pinned } = prepared;
         let claim = self.allocator.claim(&key.resource, &mut doc, Some(current)).map_err(|e| (e, false))?;
         kind.canonical(&mut doc);
+        if super::ownership::only_times(current, &doc) {
+            doc = current.clone();
+        }
         if options.dry_run {
             doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 200, warnings });

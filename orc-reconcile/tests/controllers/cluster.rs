@@ -1,12 +1,14 @@
 //! A cluster in memory: a store, the rules that the loops rely on, a node, and a record of everything.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Node, NodeCondition, Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use orc_core::env::{System, Task};
 use orc_core::{ApiError, Doc, Object, ResourceId};
 use orc_reconcile::controllers::{ControllersConfig, all};
@@ -26,8 +28,12 @@ const ON_NODE: &str = "test/on-node";
 /// Holds a namespace until it is finalized, as the real server does.
 const NAMESPACE: &str = "test/namespace";
 
-/// The rules of the real server that the loops rely on and the local client does not know.
-pub struct Rules(pub LocalClient);
+/// The rules of the real server that the loops rely on and the local client does not know, and the way to each watcher: the
+/// n-th hears of a change n milliseconds later.
+///
+/// Real watchers are not told in the same instant either; and the store tells watchers of one topic in an order that tokio
+/// draws at random (`tokio::sync::watch` picks one of eight lists for each waiter), which no seed reaches.
+pub struct Rules(pub LocalClient, AtomicU64, orc_core::env::Clock);
 
 #[async_trait]
 impl ObjectClient for Rules {
@@ -38,7 +44,17 @@ impl ObjectClient for Rules {
         self.0.list(scope, options).await
     }
     async fn watch(&self, scope: &Scope, options: &WatchOptions) -> Result<WatchStream, ApiError> {
-        self.0.watch(scope, options).await
+        let delay = Duration::from_millis(self.1.fetch_add(1, Ordering::SeqCst));
+        let (clock, events) = (self.2.clone(), self.0.watch(scope, options).await?);
+        // Each event has its own way: a burst is not slower than one.
+        let delayed = events.map(move |event| {
+            let (clock, due) = (clock.clone(), clock.now().checked_add(delay).unwrap_or(jiff::Timestamp::MAX));
+            async move {
+                clock.sleep_until(due).await;
+                event
+            }
+        });
+        Ok(Box::pin(delayed.buffered(1024)))
     }
     async fn write(&self, mut request: WriteRequest) -> Result<Written, ApiError> {
         if let (Target::Named(key, Some(sub)), Intent::Replace(doc)) = (&request.target, &request.intent)
@@ -81,6 +97,8 @@ pub struct Cluster {
     pub stop: CancellationToken,
     trace: Arc<Mutex<Vec<(u64, String)>>>,
     tasks: Vec<Task>,
+    /// Whether the node renews its lease.
+    pub beats: Arc<AtomicBool>,
 }
 
 impl Cluster {
@@ -88,9 +106,9 @@ impl Cluster {
     pub async fn start(seed: u64, one_in: Option<u64>) -> Self {
         let system = System::seeded(seed, jiff::Timestamp::from_second(1_767_225_600).unwrap());
         let store = Store::in_memory(&system).await;
-        let client: Arc<dyn ObjectClient> = Arc::new(Rules(LocalClient::new(store, &system)));
+        let client: Arc<dyn ObjectClient> = Arc::new(Rules(LocalClient::new(store, &system), AtomicU64::new(1), system.clock.clone()));
         let env = Env::new(client, &system);
-        let mut cluster = Self { env, stop: CancellationToken::new(), trace: Arc::default(), tasks: Vec::new() };
+        let mut cluster = Self { env, stop: CancellationToken::new(), trace: Arc::default(), tasks: Vec::new(), beats: Arc::new(AtomicBool::new(true)) };
         cluster.record();
         let faulty = Arc::new(Faulty::new(cluster.env.client.clone(), system.rng.fork(), one_in));
         let env = cluster.env.clone();
@@ -102,6 +120,7 @@ impl Cluster {
             cluster.tasks.push(cluster.env.spawn.spawn((spec.run)(cluster.stop.clone())));
         }
         cluster.tasks.push(cluster.env.spawn.spawn(node(cluster.env.clone())));
+        cluster.tasks.push(cluster.env.spawn.spawn(heart(cluster.env.clone(), cluster.beats.clone())));
         cluster
     }
 
@@ -209,5 +228,32 @@ async fn node(env: Env) {
                 assert!(error.is_not_found() || error.is_conflict(), "{error}");
             }
         }
+    }
+}
+
+/// Registers the node and renews its lease every ten seconds; while it beats, it says that it is ready.
+async fn heart(env: Env, beats: Arc<AtomicBool>) {
+    let nodes: Api<Node> = Api::all(env.client.clone());
+    let mut node = Node::default();
+    node.metadata.name = Some("node-1".into());
+    nodes.create(&node).await.unwrap();
+    let mut home = Namespace::default();
+    home.metadata.name = Some("kube-node-lease".into());
+    Api::<Namespace>::all(env.client.clone()).create(&home).await.unwrap();
+    let leases: Api<Lease> = Api::namespaced(env.client.clone(), "kube-node-lease");
+    let mut lease = Lease::default();
+    lease.metadata.name = Some("node-1".into());
+    leases.create(&lease).await.unwrap();
+    loop {
+        if beats.load(Ordering::SeqCst) {
+            let now = env.clock.now();
+            leases.modify("node-1", |lease| lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now))).await.unwrap();
+            let ready = NodeCondition { type_: "Ready".into(), status: "True".into(), ..Default::default() };
+            nodes
+                .modify_status("node-1", |node| node.status.get_or_insert_default().conditions = Some(vec![ready.clone()]))
+                .await
+                .unwrap();
+        }
+        env.clock.sleep(Duration::from_secs(10)).await;
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use orc_store::Api;
 use orc_store::client::{DeleteOptions, Propagation};
 use serde_json::json;
@@ -56,6 +57,7 @@ impl Scenario<'_> {
         self.given_to_every_namespace().await;
         deployments.create(&deployment(3)).await.unwrap();
         self.complete("one", 3, 2).await;
+        self.serve().await;
         for size in [5, 2, 4] {
             deployments.modify("web", |d| d.spec.get_or_insert_default().replicas = Some(size)).await.unwrap();
             self.complete("one", size, 1).await;
@@ -68,6 +70,7 @@ impl Scenario<'_> {
         assert_eq!(self.revision().await, "3", "an undo is a new revision of the old set");
         assert_eq!(self.cluster.list::<ReplicaSet>("app").await.len(), 2);
         self.kill_one().await;
+        self.silence().await;
         self.delete_foreground().await;
         self.delete_background().await;
         self.end_namespace().await;
@@ -122,6 +125,48 @@ impl Scenario<'_> {
         status.observed_generation == deployment.metadata.generation
             && [status.replicas, status.updated_replicas, status.available_replicas].iter().all(|n| *n == Some(size))
             && progress.is_some_and(|c| c.reason.as_deref() == Some("NewReplicaSetAvailable"))
+    }
+
+    /// A service gets one endpoint for each pod, in both forms.
+    async fn serve(&self) {
+        let service: Service = serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": {"clusterIP": "10.96.0.10",
+            "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}]}}))
+        .unwrap();
+        self.cluster.api::<Service>("app").create(&service).await.unwrap();
+        self.cluster
+            .until("the service has its endpoints", async || {
+                let slices: Vec<Arc<EndpointSlice>> = self.cluster.list("app").await;
+                let objects: Vec<Arc<Endpoints>> = self.cluster.list("app").await;
+                assert!(slices.len() <= 1, "one slice is enough");
+                let (Some(slice), Some(object)) = (slices.first(), objects.first()) else { return false };
+                let port = slice.ports.as_ref().and_then(|ports| ports.first()?.port);
+                let subset = object.subsets.as_ref().and_then(|subsets| subsets.first());
+                slice.endpoints.as_ref().is_some_and(|endpoints| endpoints.len() == 3)
+                    && port == Some(8080)
+                    && subset.is_some_and(|subset| subset.addresses.as_ref().is_some_and(|addresses| addresses.len() == 3))
+            })
+            .await;
+    }
+
+    /// The node falls silent: its pods are not ready and, as they tolerate nothing, are deleted. Then it is heard of again.
+    async fn silence(&self) {
+        self.cluster.beats.store(false, std::sync::atomic::Ordering::SeqCst);
+        let nodes: Api<Node> = Api::all(self.cluster.env.client.clone());
+        let unreachable = async || {
+            let node = nodes.get("node-1").await.unwrap();
+            node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).filter(|t| t.key == "node.kubernetes.io/unreachable").count()
+        };
+        let before = self.cluster.list::<Pod>("app").await;
+        self.cluster.until("the node is unreachable", async || unreachable().await == 2).await;
+        let uids: Vec<_> = before.iter().map(|pod| pod.metadata.uid.clone()).collect();
+        self.cluster
+            .until("its pods are evicted", async || {
+                self.cluster.list::<Pod>("app").await.iter().all(|pod| !uids.contains(&pod.metadata.uid))
+            })
+            .await;
+        self.cluster.beats.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.cluster.until("the node is back", async || unreachable().await == 0).await;
+        self.complete("one", 4, 0).await;
     }
 
     async fn kill_one(&self) {

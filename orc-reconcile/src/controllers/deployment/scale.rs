@@ -59,8 +59,9 @@ fn shrink_old(deployment: &Deployment, new: &Arc<ReplicaSet>, old: &[Arc<Replica
         *size -= take;
         taken += take;
     }
-    let available: i32 = old.iter().chain([new]).map(|set| sets::available(set)).sum();
-    let mut spare = (available - least).max(0);
+    // A set that was just made smaller still tells of pods that it is about to lose: they are no longer to be counted on.
+    let available: i32 = old.iter().chain([new]).map(|set| sets::available(set).min(replicas(set))).sum();
+    let mut spare = (available - least).min(most - taken).max(0);
     for (_, size) in &mut sizes {
         let take = spare.min(*size);
         *size -= take;

@@ -30,7 +30,7 @@ use crate::{CacheSource, Controller, Next, Reconciler, service};
 /// The namespace of nodes' leases.
 const LEASES: &str = "kube-node-lease";
 /// The index of pods by node.
-const ON_NODE: &str = "node";
+const ON_NODE: &str = "node-controller/node";
 
 /// The pods of all nodes, by node.
 fn pods_by_node(env: &Env) -> Typed<Pod> {
@@ -40,8 +40,25 @@ fn pods_by_node(env: &Env) -> Typed<Pod> {
 }
 
 fn node_of(pod: &Stored) -> Option<Name> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec {
+        node_name: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Bound {
+        spec: Option<Spec>,
+    }
     let node = pod.head.field("spec.nodeName");
-    (!node.is_empty()).then(|| Name::new(node))
+    if !node.is_empty() {
+        return Some(Name::new(node));
+    }
+    // A store may be set up without selectable fields; then only the body knows.
+    if !pod.body.windows(11).any(|window| window == b"\"nodeName\":") {
+        return None;
+    }
+    let bound: Bound = serde_json::from_slice(&pod.body).ok()?;
+    bound.spec?.node_name.filter(|node| !node.is_empty()).map(Name::from)
 }
 
 fn key_of(node: Name) -> ObjectKey {

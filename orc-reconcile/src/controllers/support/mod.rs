@@ -18,13 +18,13 @@ use crate::reconciler::{Classify, Next};
 
 /// What a pass wants: one stage of writes, a status, and when to look again. Plain data: it can be printed and compared.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Plan<W, S> {
+pub(crate) struct Plan<W, S> {
     /// The writes of this stage; later stages follow from what they change.
-    pub writes: Vec<W>,
+    pub(crate) writes: Vec<W>,
     /// The status to write, `None` when it stands already.
-    pub status: Option<S>,
+    pub(crate) status: Option<S>,
     /// When time alone makes another pass necessary.
-    pub wake: Option<Timestamp>,
+    pub(crate) wake: Option<Timestamp>,
 }
 
 impl<W, S> Default for Plan<W, S> {
@@ -75,8 +75,10 @@ pub(crate) fn next_at(wake: Option<Timestamp>, now: Timestamp) -> Next {
 /// Waits until caches have been filled once: an empty cache is not an empty cluster.
 pub(crate) async fn filled(caches: &[&std::sync::Arc<Cache>]) {
     for cache in caches {
-        if !cache.is_synced() {
-            cache.synced().await;
+        while !cache.is_synced() {
+            // Not `synced`: several passes wait here at once, and tokio's watch channel wakes them in a random order, which
+            // no seed reaches. A cache filled from an empty store shows no revision: hence the short wait.
+            let _ = cache.observed(orc_core::Revision(1), std::time::Duration::from_millis(50)).await;
         }
     }
 }

@@ -1,0 +1,192 @@
+//! Field ownership: `metadata.managedFields` of what is written, and server-side apply.
+//!
+//! The algorithms are [`orc_core::apply`]; here stands what Kubernetes' handlers do around them. Ownership is taken of what the
+//! client sent with its defaults, before admission and the kind's own preparation, so that what the server adds is nobody's.
+
+use orc_core::apply::{self, BEFORE_FIRST_APPLY, Conflict, Manager, Managers, Place, Reach};
+use orc_core::error::{Cause, Details};
+use orc_core::{ApiError, Doc, Reason};
+use orc_store::client::WriteOptions;
+use orc_store::local::rules::timestamp;
+use serde_json::{Value, json};
+
+use super::kind::Kind;
+
+/// Who writes, as `managedFields` names it.
+#[derive(Clone, Copy)]
+pub(super) struct Writer<'a> {
+    /// The name and the other options of the write.
+    pub(super) options: &'a WriteOptions,
+    /// The sub-resource written through, or empty.
+    pub(super) sub: &'a str,
+    /// When.
+    pub(super) now: jiff::Timestamp,
+}
+
+impl Writer<'_> {
+    fn manager(&self, kind: &Kind, applies: bool) -> Manager {
+        let name = self.options.field_manager.clone().unwrap_or_else(|| "unknown".to_owned());
+        let api_version = if applies { String::new() } else { kind.api_version() };
+        Manager { name, applies, api_version, subresource: self.sub.to_owned() }
+    }
+}
+
+impl Kind {
+    fn place(&self) -> Place {
+        self.message.map_or(Place::Free, Place::Message)
+    }
+
+    /// The parts that a write through a sub-resource does not own.
+    fn ignored(&self, sub: &str) -> &'static [&'static str] {
+        match sub {
+            "status" | "approval" => &["spec"],
+            _ if self.rules.status() => &["status"],
+            _ => &[],
+        }
+    }
+
+    fn normal(&self, value: Value) -> Value {
+        let Ok(mut doc) = Doc::from_value(value) else { return json!({}) };
+        self.canonical(&mut doc);
+        self.rules.default(doc.value_mut());
+        doc.into_value()
+    }
+
+    /// Notes in a new object that its creator manages what it sent.
+    pub(super) fn own_created(&self, doc: &mut Doc, writer: &Writer<'_>) {
+        let mut managers = Managers::decode(doc.remove(&["metadata", "managedFields"]).as_ref());
+        let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
+        managers.update(&json!({}), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now));
+        write(doc, &managers);
+    }
+
+    fn writer(&self, writer: &Writer<'_>) -> Manager {
+        writer.manager(self, false)
+    }
+
+    /// Notes in a changed object who manages what now.
+    pub(super) fn own_changed(&self, live: &Doc, doc: &mut Doc, writer: &Writer<'_>) {
+        let given = doc.remove(&["metadata", "managedFields"]);
+        let Some(mut managers) = base(live, given.as_ref(), writer.sub) else { return };
+        if managers.is_empty() {
+            // An object that nobody was noted for is not tracked until it is applied.
+            return;
+        }
+        let mut old = live.clone();
+        old.remove(&["metadata", "managedFields"]);
+        let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
+        managers.update(old.value(), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now));
+        write(doc, &managers);
+    }
+
+    /// The object that a configuration makes of the live one; of nothing when there is none.
+    ///
+    /// # Errors
+    /// 400 for a configuration of another object, 500 for one that does not fit the schema (as upstream answers), 409 for
+    /// conflicts.
+    pub(super) fn apply_config(&self, live: Option<&Doc>, config: &Value, name: &str, writer: &Writer<'_>) -> Result<Doc, ApiError> {
+        self.check_config(config, name)?;
+        let mut base = live.cloned().unwrap_or_default();
+        let mut managers = Managers::decode(base.remove(&["metadata", "managedFields"]).as_ref());
+        let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
+        let now = timestamp(writer.now);
+        if managers.is_empty() && live.is_some() {
+            let first = Manager { name: BEFORE_FIRST_APPLY.to_owned(), subresource: String::new(), ..self.writer(writer) };
+            managers.update(&json!({}), base.value(), &reach, &first, &now);
+        }
+        let manager = writer.manager(self, true);
+        let api_version = self.api_version();
+        let normal = |value| self.normal(value);
+        let merged = managers
+            .apply(base.value(), config, &reach, &manager, writer.options.force, (&api_version, &now), &normal)
+            .map_err(|conflicts| refuse(&conflicts))?;
+        let mut doc = Doc::from_value(merged)?;
+        write(&mut doc, &managers);
+        Ok(doc)
+    }
+
+    fn check_config(&self, config: &Value, name: &str) -> Result<(), ApiError> {
+        let text = |path: &str| config.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("/apiVersion"), text("/kind"));
+        if api_version != self.api_version() || kind != self.info.kind {
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            return Err(ApiError::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
+        }
+        let given = text("/metadata/name");
+        if given.is_empty() {
+            let why = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+            return Err(ApiError::bad_request(why));
+        }
+        if given != name {
+            return Err(ApiError::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({name})")));
+        }
+        if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+        }
+        apply::check(config, self.place()).map_err(|why| {
+            let namespace = text("/metadata/namespace");
+            let message = format!("failed to create typed patch object ({namespace}/{given}; {api_version}, Kind={kind}): {why}");
+            ApiError::new(Reason::Unknown, message).with_code(500)
+        })
+    }
+}
+
+/// The managers that a write starts from: those that the client sent, else those of the object; none when it resets them
+/// with one empty entry.
+fn base(live: &Doc, given: Option<&Value>, sub: &str) -> Option<Managers> {
+    let own = || Managers::decode(live.at(&["metadata", "managedFields"]));
+    let Some(list) = given.and_then(Value::as_array).filter(|_| sub.is_empty()) else { return Some(own()) };
+    if let [only] = list.as_slice()
+        && only.as_object().is_some_and(serde_json::Map::is_empty)
+    {
+        return None;
+    }
+    let managers = Managers::decode(given);
+    Some(if managers.is_empty() { own() } else { managers })
+}
+
+fn write(doc: &mut Doc, managers: &Managers) {
+    if managers.is_empty() {
+        doc.remove(&["metadata", "managedFields"]);
+    } else {
+        doc.set(&["metadata", "managedFields"], managers.encode());
+    }
+}
+
+/// Whether a change changes anything but the times in `managedFields`.
+pub(super) fn only_times(live: &Doc, doc: &Doc) -> bool {
+    let bare = |doc: &Doc| {
+        let mut doc = doc.clone();
+        let list = doc.remove(&["metadata", "managedFields"]);
+        let mut entries = list.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+        entries.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("time")));
+        doc.remove(&["metadata", "resourceVersion"]);
+        entries.sort_by_key(ToString::to_string);
+        (doc, entries)
+    };
+    bare(live) == bare(doc)
+}
+
+/// 409 with every field that somebody else manages.
+fn refuse(conflicts: &[Conflict]) -> ApiError {
+    let text = match conflicts {
+        [one] => format!("conflict with {}: {}", one.manager, one.field),
+        many => {
+            let mut by: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+            many.iter().for_each(|conflict| by.entry(&conflict.manager).or_default().push(&conflict.field));
+            let lines = by.iter().flat_map(|(manager, fields)| {
+                std::iter::once(format!("conflicts with {manager}:")).chain(fields.iter().map(|field| format!("- {field}")))
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    };
+    let cause = |conflict: &Conflict| Cause {
+        reason: "FieldManagerConflict".to_owned(),
+        message: format!("conflict with {}", conflict.manager),
+        field: conflict.field.clone(),
+    };
+    let plural = if conflicts.len() == 1 { "" } else { "s" };
+    let message = format!("Apply failed with {} conflict{plural}: {text}", conflicts.len());
+    let details = Details { causes: conflicts.iter().map(cause).collect(), ..Details::default() };
+    ApiError::new(Reason::Conflict, message).with_details(details)
+}

@@ -1,0 +1,108 @@
+//! What differs between two states of an object, by field.
+
+use serde_json::Value;
+
+use super::element::Element;
+use super::set::FieldSet;
+use super::shape::{Build, Place, identity, member};
+
+/// The fields in which a new state differs from an old one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Only in the new state.
+    pub added: FieldSet,
+    /// In both, with different values.
+    pub modified: FieldSet,
+    /// Only in the old state.
+    pub removed: FieldSet,
+}
+
+impl Comparison {
+    /// Whether the states are the same.
+    pub fn is_same(&self) -> bool {
+        self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
+    }
+
+    /// Leaves out what a write does not reach.
+    pub fn without(self, path: &[&str]) -> Self {
+        Self { added: self.added.without(path), modified: self.modified.without(path), removed: self.removed.without(path) }
+    }
+}
+
+/// Compares two states.
+pub fn compare(old: &Value, new: &Value, place: Place) -> Comparison {
+    let mut out = Comparison::default();
+    visit(Some(old), Some(new), place, &mut Vec::new(), &mut out);
+    out
+}
+
+fn visit(old: Option<&Value>, new: Option<&Value>, place: Place, path: &mut Vec<Element>, out: &mut Comparison) {
+    let build = place.build();
+    let leaf = match build {
+        Build::Leaf => true,
+        Build::List(_) => empty(old) && empty(new) || !fits(old, new, Value::is_array),
+        Build::Struct(_) | Build::Map(_) => empty(old) && empty(new) || !fits(old, new, Value::is_object),
+        Build::Guess => empty(old) && empty(new) || !fits(old, new, Value::is_object),
+    };
+    if leaf {
+        if let (Some(old), Some(new)) = (old, new) {
+            if old != new {
+                out.modified.insert(path);
+            }
+            return;
+        }
+    } else {
+        match build {
+            Build::List(field) => {
+                let all = [items(old), items(new)].concat();
+                let mut seen = std::collections::BTreeSet::new();
+                for element in all.iter().filter_map(|item| identity(field, item).ok()) {
+                    if seen.insert(element.clone()) {
+                        let find = |list: Option<&'_ Value>| find(field, list, &element).cloned();
+                        let (a, b) = (find(old), find(new));
+                        path.push(element);
+                        visit(a.as_ref(), b.as_ref(), Place::Item(field), path, out);
+                        path.pop();
+                    }
+                }
+            }
+            build => {
+                let names: std::collections::BTreeSet<&String> =
+                    [old, new].into_iter().flatten().filter_map(Value::as_object).flat_map(|map| map.keys()).collect();
+                for name in names {
+                    let Some(place) = member(build, name) else { continue };
+                    path.push(Element::Field(name.clone()));
+                    visit(old.and_then(|v| v.get(name)), new.and_then(|v| v.get(name)), place, path, out);
+                    path.pop();
+                }
+            }
+        }
+    }
+    match (old, new) {
+        (None, Some(_)) => out.added.insert(path),
+        (Some(_), None) => out.removed.insert(path),
+        _ => {}
+    }
+}
+
+fn empty(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(map)) => map.is_empty(),
+        Some(_) => false,
+    }
+}
+
+/// Whether what is there of the two has the form.
+fn fits(old: Option<&Value>, new: Option<&Value>, form: fn(&Value) -> bool) -> bool {
+    [old, new].into_iter().flatten().all(|value| value.is_null() || form(value))
+}
+
+fn items(value: Option<&Value>) -> Vec<Value> {
+    value.and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+pub(super) fn find<'a>(field: &'static crate::schema::Field, list: Option<&'a Value>, element: &Element) -> Option<&'a Value> {
+    list?.as_array()?.iter().find(|item| identity(field, item).ok().as_ref() == Some(element))
+}
