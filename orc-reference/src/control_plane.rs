@@ -89,10 +89,16 @@ pub async fn start(
     let backend = DurableBackend::open(DurableConfig::new(data.store()))?;
     let store = Store::open(Arc::new(backend), Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
-    let pki = Pki::open(&data.pki(), &server_names(), &server_addresses(address.ip(), args.service_cidr.api(), inside), &system.clock)?;
+    let pki = Pki::open(
+        &data.pki(),
+        &server_names(),
+        &server_addresses(address.ip(), args.service_cidr.api(), inside),
+        &system.clock,
+    )?;
     let signer = Arc::new(Signer::new(&pki.service_account_key)?);
     let cidr = args.service_cidr;
-    let options = RegistryOptions { service_cidr: (cidr.base, cidr.bits), node_ports: NODE_PORTS, signer: signer.clone() };
+    let options =
+        RegistryOptions { service_cidr: (cidr.base, cidr.bits), node_ports: NODE_PORTS, signer: signer.clone() };
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
     let admin = registry.client(Identity::admin(), "orc");
     bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: cidr.api(), service_cidr: (cidr.base, cidr.bits) }).await?;
@@ -113,13 +119,20 @@ pub async fn start(
 
 fn static_tokens(args: &ClusterArgs) -> anyhow::Result<Option<StaticTokens>> {
     let Some(path) = &args.token_auth_file else { return Ok(None) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("the token file {} cannot be read", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("the token file {} cannot be read", path.display()))?;
     let tokens = StaticTokens::parse(&text).with_context(|| format!("the token file {}", path.display()))?;
     Ok(Some(tokens))
 }
 
 fn server_names() -> Vec<String> {
-    let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let names = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
     names.map(str::to_owned).to_vec()
 }
 

@@ -19,17 +19,17 @@ impl DataDir {
     /// When it cannot be made or written to.
     pub fn open(args: &ClusterArgs) -> anyhow::Result<Self> {
         let path = Self::named(args)?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("the data folder {} cannot be made; choose another with --data-dir", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("the data folder {} is not yours; choose another with --data-dir", path.display()))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
+            format!("the data folder {} cannot be made; choose another with --data-dir", path.display())
+        })?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).with_context(|| {
+            format!("the data folder {} is not yours; choose another with --data-dir", path.display())
+        })?;
         let path = path.canonicalize().with_context(|| format!("the data folder {}", path.display()))?;
         let probe = path.join(".writable");
-        fs::write(&probe, b"")
-            .with_context(|| format!("the data folder {} is not writable; choose another with --data-dir", path.display()))?;
+        fs::write(&probe, b"").with_context(|| {
+            format!("the data folder {} is not writable; choose another with --data-dir", path.display())
+        })?;
         let _ = fs::remove_file(probe);
         Ok(Self(path))
     }

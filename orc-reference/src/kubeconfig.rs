@@ -30,7 +30,9 @@ pub fn write(path: &Path, url: &str, pki: &Pki) -> anyhow::Result<()> {
         file.sync_all()?;
         fs::rename(&fresh, path)
     };
-    attempt().with_context(|| format!("the kubeconfig {} cannot be written; choose another with --kubeconfig", path.display()))
+    attempt().with_context(|| {
+        format!("the kubeconfig {} cannot be written; choose another with --kubeconfig", path.display())
+    })
 }
 
 /// Prints the kubeconfig of a cluster that has run before.
@@ -42,8 +44,9 @@ pub fn print(args: &ClusterArgs) -> anyhow::Result<()> {
         Some(path) => path.clone(),
         None => DataDir::named(args)?.join("kubeconfig"),
     };
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("there is no kubeconfig at {}; start a cluster with `orc up` first", path.display()))?;
+    let text = fs::read_to_string(&path).with_context(|| {
+        format!("there is no kubeconfig at {}; start a cluster with `orc up` first", path.display())
+    })?;
     anstream::print!("{text}");
     Ok(())
 }

@@ -35,7 +35,8 @@ pub struct LocalNodes(RwLock<BTreeMap<String, NodeService>>);
 impl NodeDialer for LocalNodes {
     async fn dial(&self, node: &str) -> Result<NodeService, ApiError> {
         let service = self.0.read().get(node).cloned();
-        service.ok_or_else(|| ApiError::unavailable(format!("node {node:?} is not one of this cluster's running nodes")))
+        service
+            .ok_or_else(|| ApiError::unavailable(format!("node {node:?} is not one of this cluster's running nodes")))
     }
 }
 
@@ -51,8 +52,12 @@ impl PodRanges {
     /// # Errors
     /// When it is not one.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let base = text.strip_suffix("/16").and_then(|base| base.parse::<Ipv4Addr>().ok()).filter(|base| base.octets()[2..] == [0, 0]);
-        let base = base.with_context(|| format!("--pod-cidr {text}: give a network with a prefix of 16, such as 10.244.0.0/16"))?;
+        let base = text
+            .strip_suffix("/16")
+            .and_then(|base| base.parse::<Ipv4Addr>().ok())
+            .filter(|base| base.octets()[2..] == [0, 0]);
+        let base = base
+            .with_context(|| format!("--pod-cidr {text}: give a network with a prefix of 16, such as 10.244.0.0/16"))?;
         Ok(Self { base })
     }
 
@@ -90,7 +95,12 @@ impl NodeNet {
     ///
     /// # Errors
     /// When the kernel refuses although it allows namespaces.
-    pub async fn start(plane: &ControlPlane, entered: &Entered, ranges: PodRanges, services: ServiceCidr) -> anyhow::Result<Self> {
+    pub async fn start(
+        plane: &ControlPlane,
+        entered: &Entered,
+        ranges: PodRanges,
+        services: ServiceCidr,
+    ) -> anyhow::Result<Self> {
         let host_ports = entered.host_ports.clone();
         if let Isolation::Unavailable { reason } = &entered.isolation {
             progress::started("network", &format!("none: {reason}; only pods with hostNetwork: true can run"));

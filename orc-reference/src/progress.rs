@@ -30,7 +30,10 @@ pub fn next(plane: &ControlPlane) {
     anstream::println!("  export KUBECONFIG={file}");
     anstream::println!("  kubectl create deployment web --image=host --replicas=3 -- python3 -m http.server 8080");
     anstream::println!("  kubectl get pods -o wide");
-    anstream::println!("{DIM}Ctrl-C stops the cluster and its pods; the data stays in {}.{DIM:#}", plane.data.path().display());
+    anstream::println!(
+        "{DIM}Ctrl-C stops the cluster and its pods; the data stays in {}.{DIM:#}",
+        plane.data.path().display()
+    );
 }
 
 /// A signal came.

@@ -12,10 +12,10 @@ use orc_runtime::rootless::{self, Enter, Entered};
 use tokio::net::TcpListener;
 
 use crate::args::UpArgs;
+use crate::client::{apply, manifest};
 use crate::control_plane::{self, ControlPlane};
 use crate::data_dir::DataDir;
 use crate::nodes::{LocalNodes, NodeNet, PodRanges};
-use crate::client::{apply, manifest};
 use crate::{loops, nodes, progress};
 
 /// How long the loops may take to end.
@@ -29,7 +29,8 @@ pub fn run(args: UpArgs) -> anyhow::Result<()> {
     let data = DataDir::open(&args.cluster)?;
     // Before any thread starts: without root, the program goes on inside namespaces of its own.
     let enter = Enter { data_dir: data.path().to_owned(), listen: vec![args.cluster.listen] };
-    let entered = rootless::enter_if_needed(&enter).with_context(|| control_plane::cannot_listen(args.cluster.listen))?;
+    let entered =
+        rootless::enter_if_needed(&enter).with_context(|| control_plane::cannot_listen(args.cluster.listen))?;
     runtime()?.block_on(cluster(args, data, entered))
 }
 
@@ -83,7 +84,9 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
 async fn apply_files(args: &UpArgs, plane: &ControlPlane) -> anyhow::Result<()> {
     let admin = plane.registry.client(Identity::admin(), "orc");
     for file in &args.apply {
-        apply::in_process(&admin, &manifest::read(file)?).await.with_context(|| format!("--apply {}", file.display()))?;
+        apply::in_process(&admin, &manifest::read(file)?)
+            .await
+            .with_context(|| format!("--apply {}", file.display()))?;
     }
     Ok(())
 }

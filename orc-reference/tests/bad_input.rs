@@ -102,7 +102,11 @@ fn a_folder_in_use_and_a_corrupt_file_are_told_and_left_alone() {
     drop(first);
 
     let store = folder.path().join("store");
-    let data = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path()).max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let data = fs::read_dir(&store)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
     let mut bytes = fs::read(&data).unwrap();
     let middle = bytes.len() / 2;
     for byte in &mut bytes[..middle] {
@@ -125,7 +129,13 @@ fn bad_flags_are_refused() {
     let tokens = folder.path().join("tokens");
     fs::write(&tokens, "only-one-column\n").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_orc"))
-        .args(["api", "--data-dir", &folder.path().join("d").to_string_lossy(), "--listen", &free_address().to_string()])
+        .args([
+            "api",
+            "--data-dir",
+            &folder.path().join("d").to_string_lossy(),
+            "--listen",
+            &free_address().to_string(),
+        ])
         .args(["--token-auth-file", &tokens.to_string_lossy()])
         .output()
         .unwrap();

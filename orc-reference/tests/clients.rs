@@ -43,7 +43,10 @@ async fn kube_rs(client: Client) -> Result<(), Box<dyn std::error::Error>> {
             break;
         }
     }
-    assert!(pods.list(&ListParams::default().labels("app=rust")).await?.items.is_empty(), "foreground: the pods go first");
+    assert!(
+        pods.list(&ListParams::default().labels("app=rust")).await?.items.is_empty(),
+        "foreground: the pods go first"
+    );
     Ok(())
 }
 
@@ -54,9 +57,8 @@ async fn kube_rs_and_python_create_watch_and_delete_a_deployment() {
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
     tokio::time::timeout(PATIENCE, kube_rs(Client::try_from(config).unwrap())).await.expect("kube-rs in time").unwrap();
 
-    let python = std::env::var("ORC_TEST_PYTHON").unwrap_or_else(|_| {
-        format!("{}/../target/test-venv/bin/python", env!("CARGO_MANIFEST_DIR"))
-    });
+    let python = std::env::var("ORC_TEST_PYTHON")
+        .unwrap_or_else(|_| format!("{}/../target/test-venv/bin/python", env!("CARGO_MANIFEST_DIR")));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python_client.py");
     let output = std::process::Command::new(&python)
         .args([script, &cluster.kubeconfig().to_string_lossy()])

@@ -38,7 +38,11 @@ async fn client(cluster: &Cluster) -> Client {
 
 fn map(name: &str) -> ConfigMap {
     let data = BTreeMap::from([("k".to_owned(), "v".repeat(200))]);
-    ConfigMap { metadata: ObjectMeta { name: Some(name.to_owned()), ..Default::default() }, data: Some(data), ..Default::default() }
+    ConfigMap {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..Default::default() },
+        data: Some(data),
+        ..Default::default()
+    }
 }
 
 /// Creates objects until the server is gone; the names of the acknowledged ones.
@@ -57,7 +61,9 @@ async fn write(client: Client, writer: usize, acknowledged: Arc<std::sync::Mutex
 async fn a_killed_control_plane_comes_back_with_everything() {
     let mut cluster = tokio::task::spawn_blocking(|| Cluster::up(As::Me, &[])).await.unwrap();
     cluster.ok_with(&["apply", "-f", "-"], PODS);
-    cluster.until(&["get", "pods", "-o", "jsonpath={.items[*].status.phase}"], "both pods run", |text| text == "Running Running");
+    cluster.until(&["get", "pods", "-o", "jsonpath={.items[*].status.phase}"], "both pods run", |text| {
+        text == "Running Running"
+    });
     let id = cluster.ok(&["get", "pod", "stays", "-o", "jsonpath={.status.containerStatuses[0].containerID}"]);
     let sleeper = sleeper();
 
@@ -101,10 +107,19 @@ async fn a_killed_control_plane_comes_back_with_everything() {
     let lost: Vec<_> = acknowledged.iter().filter(|name| !there.contains(*name)).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged writes are lost: {lost:?}", lost.len(), acknowledged.len());
 
-    assert_eq!(support::text(&std::process::Command::new("ps").args(["-o", "pid=", "-p", &sleeper.to_string()]).output().unwrap().stdout).trim(), sleeper.to_string(), "the same process goes on");
-    cluster.until(&["get", "pod", "ends", "-o", "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"], "the exit code is known", |code| {
-        code == "7"
-    });
+    assert_eq!(
+        support::text(
+            &std::process::Command::new("ps").args(["-o", "pid=", "-p", &sleeper.to_string()]).output().unwrap().stdout
+        )
+        .trim(),
+        sleeper.to_string(),
+        "the same process goes on"
+    );
+    cluster.until(
+        &["get", "pod", "ends", "-o", "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"],
+        "the exit code is known",
+        |code| code == "7",
+    );
     let now = cluster.ok(&["get", "pod", "stays", "-o", "jsonpath={.status.containerStatuses[0].containerID}"]);
     assert_eq!(now, id, "the container was adopted");
 

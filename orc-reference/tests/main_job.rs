@@ -50,15 +50,19 @@ fn main_job(user: As) {
          command: [python3, -c, 'import urllib.request; print(urllib.request.urlopen(\"http://{ip}/\").read().decode())']}}]}}\n"
     );
     cluster.ok_with(&["apply", "-f", "-"], &ask);
-    cluster.until(&["get", "pod", "ask", "-o", "jsonpath={.status.phase}"], "the asking pod ends", |phase| phase == "Succeeded");
+    cluster.until(&["get", "pod", "ask", "-o", "jsonpath={.status.phase}"], "the asking pod ends", |phase| {
+        phase == "Succeeded"
+    });
     assert!(cluster.ok(&["logs", "ask"]).contains("hello open-sesame"));
 
     // Scale.
     for replicas in ["5", "2"] {
         cluster.ok(&["scale", "deployment/web", &format!("--replicas={replicas}")]);
-        cluster.until(&["get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}/{.status.replicas}"], "scaled", |text| {
-            text == format!("{replicas}/{replicas}")
-        });
+        cluster.until(
+            &["get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}/{.status.replicas}"],
+            "scaled",
+            |text| text == format!("{replicas}/{replicas}"),
+        );
     }
 
     nginx_serves(&cluster);
@@ -102,14 +106,22 @@ fn rolls_without_a_failed_request(cluster: &Cluster, at_node: &str) {
     };
     cluster.ok(&["set", "env", "deployment/web", "RELEASE=2"]);
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=90s"]);
-    wait_for("the new release answers", || get(at_node).ok().filter(|body| body.trim().ends_with(" 2"))).expect("release 2");
+    wait_for("the new release answers", || get(at_node).ok().filter(|body| body.trim().ends_with(" 2")))
+        .expect("release 2");
     cluster.ok(&["rollout", "undo", "deployment/web"]);
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=90s"]);
     stop.store(true, Ordering::Relaxed);
     let failed = load.join().unwrap();
     assert!(asked.load(Ordering::Relaxed) > 50);
-    assert!(failed.is_empty(), "{} of {} requests failed: {:?}", failed.len(), asked.load(Ordering::Relaxed), failed.first());
-    wait_for("the old release is back", || get(at_node).ok().filter(|body| body.trim().ends_with(" 1"))).expect("release 1");
+    assert!(
+        failed.is_empty(),
+        "{} of {} requests failed: {:?}",
+        failed.len(),
+        asked.load(Ordering::Relaxed),
+        failed.first()
+    );
+    wait_for("the old release is back", || get(at_node).ok().filter(|body| body.trim().ends_with(" 1")))
+        .expect("release 1");
     let history = cluster.ok(&["rollout", "history", "deployment/web"]);
     assert!(history.contains('3'), "{history}");
 }
@@ -118,9 +130,11 @@ fn heals(cluster: &Cluster, at_node: &str) {
     let names = cluster.ok(&["get", "pods", "-l", "app=web", "-o", "name"]);
     let victim = names.lines().next().unwrap().to_owned();
     cluster.ok(&["delete", &victim, "--wait=false"]);
-    cluster.until(&["get", "pods", "-l", "app=web", "--field-selector=status.phase=Running", "-o", "name"], "a pod was replaced", |text| {
-        text.lines().filter(|name| *name != victim).count() == 2
-    });
+    cluster.until(
+        &["get", "pods", "-l", "app=web", "--field-selector=status.phase=Running", "-o", "name"],
+        "a pod was replaced",
+        |text| text.lines().filter(|name| *name != victim).count() == 2,
+    );
     // A process that is killed comes back in the same pod.
     let pod = cluster.ok(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"]);
     let restarts = ["get", "pod", &pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"];
@@ -147,7 +161,9 @@ fn server_of(pod: &str) -> u32 {
 fn unknown_image(cluster: &Cluster) {
     cluster.ok(&["run", "stranger", "--image=nginx", "--restart=Never"]);
     let waiting = ["get", "pod", "stranger", "-o", "jsonpath={.status.containerStatuses[0].state.waiting}"];
-    let said = cluster.until(&waiting, "the image is refused", |text| text.contains("ErrImagePull") || text.contains("ImagePullBackOff"));
+    let said = cluster.until(&waiting, "the image is refused", |text| {
+        text.contains("ErrImagePull") || text.contains("ImagePullBackOff")
+    });
     assert!(said.contains("host"), "the remedy is told: {said}");
 }
 

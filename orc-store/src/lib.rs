@@ -45,6 +45,7 @@ pub mod dialer;
 pub mod env;
 pub mod event;
 pub mod local;
+mod signal;
 pub mod store;
 pub mod stored;
 pub mod testing;

@@ -42,6 +42,12 @@ impl ApiService {
         let intent = Intent::DeleteCollection(options, Box::new(list));
         let written = self.client(&call).write(WriteRequest { target, intent, options: write }).await?;
         match &written.outcome {
+            orc_store::client::Outcome::Collection(items) if items.is_empty() => {
+                // Nothing was written, so the answer shows the present revision.
+                let one = orc_store::client::ListOptions { limit: Some(1), ..Default::default() };
+                let revision = self.client(&call).list(&scope(&call, served), &one).await?.revision;
+                self.listing(form, served, &Listing { revision, ..Listing::default() }, &call.query)
+            }
             orc_store::client::Outcome::Collection(items) => self.items(form, served, items, &call.query),
             _ => Err(ApiError::internal("deleting a collection gave no collection")),
         }

@@ -27,7 +27,13 @@ impl ApiService {
             ["apis", group, version] => discovery::resources(&catalogue, group, version),
             _ => None,
         };
-        Ok(document.map_or_else(respond::no_page, |document| respond::json(200, &document)))
+        let known = |group: &str| catalogue.resources().any(|info| &*info.group == group);
+        match (document, parts.as_slice()) {
+            (Some(document), _) => Ok(respond::json(200, &document)),
+            (None, ["api", _]) => Err(respond::not_served()),
+            (None, ["apis", group, _]) if known(group) => Err(respond::not_served()),
+            (None, _) => Ok(respond::no_page()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod body;
 mod collection;
 mod conversion;
 mod discovery;
+mod encode;
 mod health;
 mod impersonate;
 mod logs;

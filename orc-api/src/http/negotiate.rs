@@ -15,23 +15,60 @@ pub(super) enum Form {
     Metadata,
 }
 
+/// How an answer is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Encoding {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
+}
+
 /// What the server can make, as its refusal lists it.
 const OFFERED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// Picks the first accepted form, in the order of the header, that the server can make.
 pub(super) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return Ok(Form::Object) };
-    accept.split(',').find_map(offer).ok_or_else(|| {
-        let message = format!("406: Not Acceptable\n\nAvailable representations: {OFFERED}");
-        ApiError::new(Reason::NotAcceptable, message).with_details(Default::default())
-    })
+    picked(headers).map(|(form, _)| form).ok_or_else(|| refuse(headers, OFFERED))
 }
 
-fn offer(clause: &str) -> Option<Form> {
-    let mut parts = clause.split(';').map(str::trim);
-    if !matches!(parts.next()?, "*/*" | "application/json") {
-        return None;
+/// As [`form`], for a watch, which has media types of its own.
+pub(super) fn watch_form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    let offered = format!("{OFFERED}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch");
+    picked(headers).map(|(form, _)| form).ok_or_else(|| refuse(headers, &offered))
+}
+
+/// 406. A known media type in an unknown form is told differently from an unknown media type.
+fn refuse(headers: &HeaderMap, offered: &str) -> ApiError {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let known = accept.split(',').any(|clause| clause.split(';').next().is_some_and(|bare| offer(bare).is_some()));
+    if known {
+        return ApiError::new(Reason::NotAcceptable, format!("only the following media types are accepted: {OFFERED}"));
     }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {offered}");
+    ApiError::new(Reason::NotAcceptable, message).with_details(Default::default())
+}
+
+/// How the picked form is to be written; JSON where nothing fits.
+pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
+    picked(headers).map_or(Encoding::Json, |(_, encoding)| encoding)
+}
+
+fn picked(headers: &HeaderMap) -> Option<(Form, Encoding)> {
+    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return Some((Form::Object, Encoding::Json)) };
+    accept.split(',').find_map(offer)
+}
+
+fn offer(clause: &str) -> Option<(Form, Encoding)> {
+    let mut parts = clause.split(';').map(str::trim);
+    let encoding = match parts.next()? {
+        "*/*" | "application/json" => Encoding::Json,
+        "application/yaml" => Encoding::Yaml,
+        "application/vnd.kubernetes.protobuf" => Encoding::Protobuf,
+        _ => return None,
+    };
     let (mut form, mut meta_v1) = (Form::Object, false);
     for part in parts {
         match part.split_once('=') {
@@ -43,7 +80,7 @@ fn offer(clause: &str) -> Option<Form> {
             _ => {}
         }
     }
-    (form == Form::Object || meta_v1).then_some(form)
+    (form == Form::Object || meta_v1).then_some((form, encoding))
 }
 
 #[cfg(test)]
@@ -63,5 +100,8 @@ mod tests {
         assert_eq!(pick("application/*"), None);
         assert_eq!(pick("text/html"), None);
         assert_eq!(form(&HeaderMap::new()).ok(), Some(Form::Object));
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, "application/vnd.kubernetes.protobuf,application/json".parse().unwrap());
+        assert_eq!(encoding(&headers), Encoding::Protobuf);
     }
 }

@@ -87,6 +87,9 @@ pub(super) fn list(query: &Query, watch: bool) -> Result<(), ApiError> {
     if watch {
         if initial && matching != "NotOlderThan" {
             errors.push(FieldError::forbidden(&path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            if !matching.is_empty() {
+                errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
+            }
         } else if !initial && !matching.is_empty() {
             errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
         }

@@ -51,6 +51,11 @@ pub(super) fn text(code: u16, text: impl Into<String>) -> Response<Body> {
     response(code, "text/plain; charset=utf-8", full(text.into()))
 }
 
+/// 404 for a version or resource that is not served.
+pub(super) fn not_served() -> ApiError {
+    ApiError::new(orc_core::Reason::NotFound, "the server could not find the requested resource").with_details(Default::default())
+}
+
 /// 404 with no body at all.
 pub(super) fn nothing() -> Response<Body> {
     let mut response = Response::new(full(Bytes::new()));

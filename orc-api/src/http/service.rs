@@ -15,7 +15,8 @@ use tower::Service;
 
 use super::query::Query;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, respond};
+use super::negotiate;
+use super::{Body, encode, respond};
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
 
@@ -78,8 +79,13 @@ impl ApiService {
             RequestInfo::Resource(info) => {
                 let manager = manager(&request, &query);
                 let deprecated = deprecated(&info);
+                let (encoding, watch) = (negotiate::encoding(request.headers()), info.verb == "watch");
                 let answer = self.resource(Call { who, info, query, manager, request }).await;
-                let mut response = answer.unwrap_or_else(|error| respond::failure(&error));
+                let mut response = match answer {
+                    Ok(response) if watch => response,
+                    Ok(response) => encode::finished(response, encoding).await?,
+                    Err(error) => encode::finished(respond::failure(&error), encoding).await?,
+                };
                 respond::warn(&mut response, &deprecated);
                 Ok(response)
             }

@@ -19,7 +19,7 @@ use super::conversion::Served;
 use super::negotiate::{self, Form};
 use super::query::Query;
 use super::service::{ApiService, Call};
-use super::{Body, BoxError, respond};
+use super::{Body, BoxError, encode, respond};
 use crate::table;
 
 /// How long a watch lasts when the client does not say: 30 minutes up to an hour, spread so that clients do not come
@@ -28,7 +28,9 @@ const SHORTEST: u64 = 1800;
 
 impl ApiService {
     pub(super) async fn watch(&self, mut call: Call, served: &Served) -> Result<Response<Body>, ApiError> {
-        let form = negotiate::form(call.request.headers())?;
+        let form = negotiate::watch_form(call.request.headers())?;
+        let encoding = negotiate::encoding(call.request.headers());
+        let protobuf = encoding == negotiate::Encoding::Protobuf && form == Form::Object && served.body_message().is_some();
         let mut select = call.query.selection()?;
         served.accept_fields(&mut select.fields)?;
         if !call.info.name.is_empty() {
@@ -62,7 +64,8 @@ impl ApiService {
         let timeout = self.config().clock.clone();
         let frames = frames(stream, shape)
             .take_until(Box::pin(async move { timeout.sleep(Duration::from_secs(seconds)).await }));
-        Ok(respond::json_stream(StreamBody::new(frames).boxed_unsync()))
+        let response = respond::json_stream(StreamBody::new(frames).boxed_unsync());
+        Ok(if protobuf { encode::watch(response) } else { response })
     }
 }
 

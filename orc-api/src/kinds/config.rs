@@ -49,7 +49,7 @@ fn decoded(text: &str) -> Vec<u8> {
 fn config_map(map: &Value, e: &mut FieldErrors) {
     let size = keys(map, "data", "binaryData", false, e) + keys(map, "binaryData", "", true, e);
     if size > LIMIT {
-        e.add(FieldError::too_long(&FieldPath::new(""), LIMIT));
+        e.add(FieldError::too_long(&FieldPath::new("[]"), LIMIT));
     }
 }
 

@@ -163,7 +163,8 @@ impl Strategy for Kind {
             Some(other) => {
                 set_generation(new, generation);
                 (self.prepare_sub)(new, old, other);
-                if self.moved(new, old) {
+                // Where a pod runs is not its wish: a binding is no new generation.
+                if other != "binding" && self.moved(new, old) {
                     set_generation(new, generation + 1);
                 }
             }

@@ -25,8 +25,13 @@ impl Registry {
         }
         let uid = binding.str_at(&["metadata", "uid"]).unwrap_or_default().to_owned();
         let name = key.name.clone();
+        let given = binding.at(&["metadata"]).cloned().unwrap_or_default();
         let now = orc_store::local::rules::timestamp(self.system.clock.now());
-        let intent: Modify = Arc::new(move |pod: &mut Doc| assign(pod, &name, &node, &uid, &now));
+        let intent: Modify = Arc::new(move |pod: &mut Doc| {
+            assign(pod, &name, &node, &uid, &now)?;
+            take_over(pod, &given);
+            Ok(())
+        });
         let sub = Subresource::BINDING;
         let written = self.update(key, Some(&sub), &Intent::Modify(intent), options, &Identity::default()).await?;
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
@@ -38,7 +43,12 @@ fn assign(pod: &mut Doc, name: &str, node: &str, uid: &str, now: &str) -> Result
     let conflict = |why: String| Err(ApiError::conflict("", "pods/binding", name, why));
     if !uid.is_empty() && pod.str_at(&["metadata", "uid"]) != Some(uid) {
         let have = pod.str_at(&["metadata", "uid"]).unwrap_or_default();
-        return conflict(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}"));
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");
+        return Err(ApiError::conflict("", "pods/binding", name, why).with_details(orc_core::error::Details {
+            name: name.to_owned(),
+            kind: "pods".to_owned(),
+            ..Default::default()
+        }));
     }
     if pod.at(&["metadata", "deletionTimestamp"]).is_some() {
         return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
@@ -57,6 +67,17 @@ fn assign(pod: &mut Doc, name: &str, node: &str, uid: &str, now: &str) -> Result
     conditions.push(scheduled);
     pod.set(&["status", "conditions"], conditions);
     Ok(())
+}
+
+/// A binding's annotations go onto the pod, and so do labels that the pod has not.
+fn take_over(pod: &mut Doc, given: &Value) {
+    for (field, over) in [("annotations", true), ("labels", false)] {
+        for (key, value) in given.get(field).and_then(Value::as_object).into_iter().flatten() {
+            if over || pod.at(&["metadata", field, key]).is_none() {
+                pod.set(&["metadata", field, key], value.clone());
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,10 @@ impl Registry {
                 DeletionStep::Mark(doc) => self.mark(&kind, key, stored.revision, doc).await.map(|now| (now, false)),
             };
             match done {
-                Ok((stored, gone)) => return Ok(Written { warnings, ..answer(&kind, stored, gone) }),
+                Ok((stored, gone)) => {
+                    let written = answer(&kind, stored, gone);
+                    return Ok(Written { warnings, ..self.show_grace(&kind, &current, gone, written) });
+                }
                 Err(error) if error.is_conflict() && delete.preconditions.revision.is_none() => continue,
                 Err(error) => return Err(error),
             }
@@ -69,6 +72,24 @@ impl Registry {
         let grace = kind.rules.graceful_delete(current.value(), delete.grace_seconds);
         let propagation = if orphans(kind) { Propagation::Orphan } else { Propagation::Background };
         deletion_step(current, delete, &DeletionRules { grace, propagation }, now)
+    }
+
+    /// The answer to a delete that ends a graceful kind at once shows the end of its grace period.
+    fn show_grace(&self, kind: &Kind, current: &Doc, gone: bool, written: Written) -> Written {
+        let Outcome::Persisted(stored) = &written.outcome else { return written };
+        if !gone || kind.rules.graceful_delete(current.value(), Some(0)).is_none() {
+            return written;
+        }
+        let mut doc = current.clone();
+        if doc.at(&["metadata", "deletionTimestamp"]).is_none() {
+            doc.set(&["metadata", "deletionTimestamp"], rules::timestamp(self.system.clock.now()));
+            if let Some(generation) = doc.at(&["metadata", "generation"]).and_then(serde_json::Value::as_i64) {
+                doc.set(&["metadata", "generation"], generation + 1);
+            }
+        }
+        doc.set(&["metadata", "deletionGracePeriodSeconds"], 0);
+        doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
+        Written { outcome: Outcome::Unsaved(doc), ..written }
     }
 
     async fn mark(&self, kind: &Kind, key: &ObjectKey, at: Revision, doc: &Doc) -> Result<Arc<Stored>, ApiError> {

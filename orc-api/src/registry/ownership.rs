@@ -11,12 +11,15 @@ use orc_store::local::rules::timestamp;
 use serde_json::{Value, json};
 
 use super::kind::Kind;
+use crate::identity::Identity;
 
 /// Who writes, as `managedFields` names it.
 #[derive(Clone, Copy)]
 pub(super) struct Writer<'a> {
     /// The name and the other options of the write.
     pub(super) options: &'a WriteOptions,
+    /// Who it is.
+    pub(super) who: &'a Identity,
     /// The sub-resource written through, or empty.
     pub(super) sub: &'a str,
     /// When.
@@ -43,13 +46,6 @@ impl Kind {
             _ if self.rules.status() => &["status"],
             _ => &[],
         }
-    }
-
-    fn normal(&self, value: Value) -> Value {
-        let Ok(mut doc) = Doc::from_value(value) else { return json!({}) };
-        self.canonical(&mut doc);
-        self.rules.default(doc.value_mut());
-        doc.into_value()
     }
 
     /// Notes in a new object that its creator manages what it sent.
@@ -96,9 +92,8 @@ impl Kind {
         }
         let manager = writer.manager(self, true);
         let api_version = self.api_version();
-        let normal = |value| self.normal(value);
         let merged = managers
-            .apply(base.value(), config, &reach, &manager, writer.options.force, (&api_version, &now), &normal)
+            .apply(base.value(), config, &reach, &manager, writer.options.force, (&api_version, &now))
             .map_err(|conflicts| refuse(&conflicts))?;
         let mut doc = Doc::from_value(merged)?;
         write(&mut doc, &managers);
@@ -125,7 +120,8 @@ impl Kind {
         }
         apply::check(config, self.place()).map_err(|why| {
             let namespace = text("/metadata/namespace");
-            let message = format!("failed to create typed patch object ({namespace}/{given}; {api_version}, Kind={kind}): {why}");
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let message = format!("failed to create typed patch object ({namespace}/{given}; {group}/{version}, Kind={kind}): {why}");
             ApiError::new(Reason::Unknown, message).with_code(500)
         })
     }

@@ -37,6 +37,7 @@ impl Registry {
         let now = self.system.clock.now();
         let account = Ref { name: key.name.to_string(), uid: account.head.uid.to_string() };
         let namespace = key.namespace_str().to_owned();
+        let uid = account.uid.clone();
         let claims = Claims {
             aud: aud.clone(),
             exp: now.as_second() + seconds,
@@ -52,6 +53,10 @@ impl Registry {
         request.set(&["kind"], "TokenRequest");
         request.set(&["metadata", "name"], key.name.as_str());
         request.set(&["metadata", "namespace"], key.namespace_str());
+        request.set(&["metadata", "uid"], uid);
+        if request.at(&["spec", "boundObjectRef"]).is_none() {
+            request.set(&["spec", "boundObjectRef"], Value::Null);
+        }
         request.set(&["metadata", "creationTimestamp"], timestamp(now));
         request.set(&["spec", "audiences"], aud);
         request.set(&["spec", "expirationSeconds"], seconds);
@@ -62,6 +67,10 @@ impl Registry {
     async fn bound_pod(&self, key: &ObjectKey, request: &Doc) -> Result<Option<(Ref, String)>, ApiError> {
         let Some(to) = request.at(&["spec", "boundObjectRef"]).filter(|to| !to.is_null()) else { return Ok(None) };
         let text = |name: &str| to.get(name).and_then(Value::as_str).unwrap_or_default();
+        if !matches!(text("kind"), "Pod" | "Secret" | "Node") {
+            let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+            return Err(ApiError::bad_request(format!("cannot bind token to object of type {group}/{version}, Kind={}", text("kind"))));
+        }
         if text("kind") != "Pod" {
             return Err(super::client::not_built(&format!("token bound to a {}", text("kind")), "serviceaccounts"));
         }
@@ -70,7 +79,7 @@ impl Registry {
         let stored = stored.ok_or_else(|| ApiError::not_found("", "pods", text("name")))?;
         if !text("uid").is_empty() && *stored.head.uid != *text("uid") {
             let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", text("uid"));
-            return Err(ApiError::conflict("", "pods", text("name"), why));
+            return Err(ApiError::conflict("", "Pod", text("name"), why));
         }
         let node = stored.head.field("spec.nodeName").to_owned();
         Ok(Some((Ref { name: text("name").to_owned(), uid: stored.head.uid.to_string() }, node)))

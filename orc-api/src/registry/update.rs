@@ -49,7 +49,7 @@ impl Registry {
                 Err(error) if error.is_not_found() && sub.is_none() => return self.create_instead(&kind, key, intent, options, who, error).await,
                 other => other?,
             };
-            let writer = Writer { options, sub: label.unwrap_or_default(), now: self.system.clock.now() };
+            let writer = Writer { options, who, sub: label.unwrap_or_default(), now: self.system.clock.now() };
             let prepared = self.prepare(&kind, &stored, &current, sub, intent, &writer)?;
             match self.commit_update(&kind, key, &stored, &current, prepared, options).await {
                 Ok(written) => return Ok(written),
@@ -73,7 +73,7 @@ impl Registry {
         match intent {
             Intent::Replace(doc) if kind.rules.allow_create_on_update() => self.create(key, None, doc.clone(), options, who).await,
             Intent::Patch(PatchKind::Apply, bytes) => {
-                let writer = Writer { options, sub: "", now: self.system.clock.now() };
+                let writer = Writer { options, who, sub: "", now: self.system.clock.now() };
                 let doc = kind.apply_config(None, &super::patch::read(bytes)?, &key.name, &writer)?;
                 self.create_owned(key, None, doc, options, who, true).await
             }
@@ -122,7 +122,7 @@ impl Registry {
             doc.metadata_mut().remove(field);
         }
         kind.rules.prepare_update(doc.value_mut(), current.value(), sub);
-        self.admit_update(&stored.key, sub, &mut doc, current);
+        self.admit_update(&stored.key, sub, &mut doc, current, writer.who)?;
         kind.check(&doc, &kind.rules.validate_update(doc.value(), current.value(), sub))?;
         warnings.extend(kind.rules.warnings(doc.value(), Some(current.value())));
         Ok(Prepared { doc, warnings, pinned: demanded.is_some() && !matches!(intent, Intent::Modify(_)) })
@@ -160,8 +160,10 @@ impl Registry {
         }
         let written = |outcome| Written { outcome: Outcome::Persisted(outcome), code: 200, warnings };
         if rules::is_ready_to_go(&doc) && no_spec_finalizers(&doc) {
-            let removed = self.remove(key, stored.revision).await.map_err(|e| (e, !pinned))?;
-            return Ok(written(removed));
+            self.remove(key, stored.revision).await.map_err(|e| (e, !pinned))?;
+            // The answer is what the update made of the object, which was never stored.
+            doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
+            return Ok(Written { outcome: Outcome::Unsaved(doc), code: 200, warnings });
         }
         let body = doc.to_body();
         if body == stored.body {

@@ -25,7 +25,11 @@ impl Comparison {
 
     /// Leaves out what a write does not reach.
     pub fn without(self, path: &[&str]) -> Self {
-        Self { added: self.added.without(path), modified: self.modified.without(path), removed: self.removed.without(path) }
+        Self {
+            added: self.added.without(path),
+            modified: self.modified.without(path),
+            removed: self.removed.without(path),
+        }
     }
 }
 
@@ -103,6 +107,10 @@ fn items(value: Option<&Value>) -> Vec<Value> {
     value.and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-pub(super) fn find<'a>(field: &'static crate::schema::Field, list: Option<&'a Value>, element: &Element) -> Option<&'a Value> {
+pub(super) fn find<'a>(
+    field: &'static crate::schema::Field,
+    list: Option<&'a Value>,
+    element: &Element,
+) -> Option<&'a Value> {
     list?.as_array()?.iter().find(|item| identity(field, item).ok().as_ref() == Some(element))
 }

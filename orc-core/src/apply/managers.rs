@@ -102,7 +102,8 @@ impl Managers {
             };
             let api_version = text("apiVersion");
             let key = if applies { String::new() } else { api_version.clone() };
-            let manager = Manager { name: text("manager"), applies, api_version: key, subresource: text("subresource") };
+            let manager =
+                Manager { name: text("manager"), applies, api_version: key, subresource: text("subresource") };
             let time = entry.get("time").and_then(Value::as_str).map(str::to_owned);
             out.0.insert(manager, Managed { set, api_version, time });
         }
@@ -169,7 +170,8 @@ impl Managers {
     }
 
     /// Applies a configuration: merges it, takes out what its manager no longer speaks of and nobody else manages, and
-    /// notes the ownership. `normal` brings the merged object into the form that will be stored (defaults filled in).
+    /// notes the ownership. The result has no defaults yet; what was emptied is null in it.
+    /// `times` are the version that is applied, and now.
     ///
     /// # Errors
     /// The conflicts with other managers, unless `force`.
@@ -181,7 +183,6 @@ impl Managers {
         manager: &Manager,
         force: bool,
         times: (&str, &str),
-        normal: &dyn Fn(Value) -> Value,
     ) -> Result<Value, Vec<Conflict>> {
         let (api_version, now) = times;
         let merged = merge(live, config, reach.place);
@@ -189,11 +190,10 @@ impl Managers {
         let set = nobodys(reach.own(fields(config, reach.place)));
         let time = last.as_ref().and_then(|last| last.time.clone());
         self.0.insert(manager.clone(), Managed { set, api_version: api_version.to_owned(), time });
-        let pruned = match last {
+        let new = match last {
             Some(last) if !last.set.is_empty() => self.prune(merged, &last.set, reach.place),
             _ => merged,
         };
-        let new = normal(pruned);
         let changes = reach.compare(live, &new);
         let taken = changes.modified.union(&changes.added);
         let conflicts = self.conflicts(&taken, manager);

@@ -12,7 +12,9 @@ use crate::schema::Field;
 /// The object with the configuration's values over its own.
 pub fn merge(live: &Value, config: &Value, place: Place) -> Value {
     match (place.build(), live, config) {
-        (Build::List(field), Value::Array(own), Value::Array(new)) if !(own.is_empty() && new.is_empty()) => lists(field, own, new),
+        (Build::List(field), Value::Array(own), Value::Array(new)) if !(own.is_empty() && new.is_empty()) => {
+            lists(field, own, new)
+        }
         (build @ (Build::Struct(_) | Build::Map(_) | Build::Guess), Value::Object(own), Value::Object(new)) => {
             let mut out = own.clone();
             for (name, value) in new {
@@ -105,8 +107,13 @@ pub fn remove(value: &Value, gone: &FieldSet, place: Place) -> Option<Value> {
             let kept: Map<String, Value> = map
                 .iter()
                 .filter_map(|(name, inner)| {
+                    let element = Element::Field(name.clone());
+                    if gone.members.contains(&element) {
+                        return None;
+                    }
+                    // What was emptied, but not itself taken out, stays as null.
                     let inner = match member(build, name) {
-                        Some(place) => keep(inner, gone, &Element::Field(name.clone()), place)?,
+                        Some(place) => keep(inner, gone, &element, place).unwrap_or_default(),
                         None => inner.clone(),
                     };
                     Some((name.clone(), inner))

@@ -73,7 +73,9 @@ fn of_field(field: &'static Field) -> Build {
 pub(super) fn identity(field: &Field, item: &Value) -> Result<Element, String> {
     let Some(ListType::Map(keys)) = &field.list_type else {
         return match item {
-            Value::Object(_) | Value::Array(_) => Err("associative list without keys has an element that's a map type".to_owned()),
+            Value::Object(_) | Value::Array(_) => {
+                Err("associative list without keys has an element that's a map type".to_owned())
+            }
             item => Ok(Element::value(item)),
         };
     };

@@ -77,7 +77,8 @@ impl RunningSpec {
 /// Outside a tokio runtime.
 pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<RunningSpec> {
     let kinds = config.kinds;
-    let make = |name: &'static str, of: &dyn Fn(Env) -> Controller<ObjectKey>| RunningSpec::new(name, of(env_for(name)));
+    let make =
+        |name: &'static str, of: &dyn Fn(Env) -> Controller<ObjectKey>| RunningSpec::new(name, of(env_for(name)));
     vec![
         make("namespace-controller", &|env| namespace(env, kinds.clone())),
         make("service-account-controller", &service_account),

@@ -1,7 +1,7 @@
 //! A cluster in memory: a store, the rules that the loops rely on, a node, and a record of everything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{Namespace, Node, NodeCondition, Pod, PodConditi
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use orc_core::env::{System, Task};
 use orc_core::{ApiError, Doc, Object, ResourceId};
-use orc_reconcile::controllers::{ControllersConfig, all};
 use orc_reconcile::CancellationToken;
+use orc_reconcile::controllers::{ControllersConfig, all};
 use orc_store::cache::Interest;
 use orc_store::client::{
     Gotten, Intent, ListOptions, Listing, ReadOptions, Scope, Subresource, Target, WatchOptions, WriteRequest, Written,
@@ -28,12 +28,8 @@ const ON_NODE: &str = "test/on-node";
 /// Holds a namespace until it is finalized, as the real server does.
 const NAMESPACE: &str = "test/namespace";
 
-/// The rules of the real server that the loops rely on and the local client does not know, and the way to each watcher: the
-/// n-th hears of a change n milliseconds later.
-///
-/// Real watchers are not told in the same instant either; and the store tells watchers of one topic in an order that tokio
-/// draws at random (`tokio::sync::watch` picks one of eight lists for each waiter), which no seed reaches.
-pub struct Rules(pub LocalClient, AtomicU64, orc_core::env::Clock);
+/// The rules of the real server that the loops rely on and the local client does not know.
+pub struct Rules(pub LocalClient);
 
 #[async_trait]
 impl ObjectClient for Rules {
@@ -44,17 +40,7 @@ impl ObjectClient for Rules {
         self.0.list(scope, options).await
     }
     async fn watch(&self, scope: &Scope, options: &WatchOptions) -> Result<WatchStream, ApiError> {
-        let delay = Duration::from_millis(self.1.fetch_add(1, Ordering::SeqCst));
-        let (clock, events) = (self.2.clone(), self.0.watch(scope, options).await?);
-        // Each event has its own way: a burst is not slower than one.
-        let delayed = events.map(move |event| {
-            let (clock, due) = (clock.clone(), clock.now().checked_add(delay).unwrap_or(jiff::Timestamp::MAX));
-            async move {
-                clock.sleep_until(due).await;
-                event
-            }
-        });
-        Ok(Box::pin(delayed.buffered(1024)))
+        self.0.watch(scope, options).await
     }
     async fn write(&self, mut request: WriteRequest) -> Result<Written, ApiError> {
         if let (Target::Named(key, Some(sub)), Intent::Replace(doc)) = (&request.target, &request.intent)
@@ -68,7 +54,10 @@ impl ObjectClient for Rules {
                 }
                 Ok(())
             };
-            return self.0.write(WriteRequest::new(Target::object(key.clone()), Intent::Modify(Arc::new(modify)))).await;
+            return self
+                .0
+                .write(WriteRequest::new(Target::object(key.clone()), Intent::Modify(Arc::new(modify))))
+                .await;
         }
         if let Intent::Create(doc) = &mut request.intent {
             match request.target.resource().as_str() {
@@ -106,9 +95,15 @@ impl Cluster {
     pub async fn start(seed: u64, one_in: Option<u64>) -> Self {
         let system = System::seeded(seed, jiff::Timestamp::from_second(1_767_225_600).unwrap());
         let store = Store::in_memory(&system).await;
-        let client: Arc<dyn ObjectClient> = Arc::new(Rules(LocalClient::new(store, &system), AtomicU64::new(1), system.clock.clone()));
+        let client: Arc<dyn ObjectClient> = Arc::new(Rules(LocalClient::new(store, &system)));
         let env = Env::new(client, &system);
-        let mut cluster = Self { env, stop: CancellationToken::new(), trace: Arc::default(), tasks: Vec::new(), beats: Arc::new(AtomicBool::new(true)) };
+        let mut cluster = Self {
+            env,
+            stop: CancellationToken::new(),
+            trace: Arc::default(),
+            tasks: Vec::new(),
+            beats: Arc::new(AtomicBool::new(true)),
+        };
         cluster.record();
         let faulty = Arc::new(Faulty::new(cluster.env.client.clone(), system.rng.fork(), one_in));
         let env = cluster.env.clone();
@@ -126,8 +121,17 @@ impl Cluster {
 
     fn record(&mut self) {
         let resources = [
-            "pods", "replicasets.apps", "deployments.apps", "namespaces", "configmaps", "serviceaccounts", "events", "services",
-            "endpoints", "endpointslices.discovery.k8s.io", "nodes",
+            "pods",
+            "replicasets.apps",
+            "deployments.apps",
+            "namespaces",
+            "configmaps",
+            "serviceaccounts",
+            "events",
+            "services",
+            "endpoints",
+            "endpointslices.discovery.k8s.io",
+            "nodes",
         ];
         for resource in resources {
             let (client, trace) = (self.env.client.clone(), self.trace.clone());
@@ -137,7 +141,8 @@ impl Cluster {
                 while let Some(Ok(event)) = events.next().await {
                     let Some(object) = event.object() else { continue };
                     let gone = matches!(event, WatchEvent::Removed { .. });
-                    let line = format!("{} {} {gone} {}", event.revision(), object.key, String::from_utf8_lossy(&object.body));
+                    let line =
+                        format!("{} {} {gone} {}", event.revision(), object.key, String::from_utf8_lossy(&object.body));
                     trace.lock().push((event.revision().0, line));
                 }
             }));
@@ -179,14 +184,16 @@ impl Cluster {
             }
             self.env.clock.sleep(Duration::from_millis(50)).await;
         }
-        let tail: Vec<String> = self.trace().lines().rev().take(15).map(|line| line.chars().take(900).collect()).collect();
+        let tail: Vec<String> =
+            self.trace().lines().rev().take(15).map(|line| line.chars().take(900).collect()).collect();
         panic!("never: {what}\n{}", tail.join("\n"));
     }
 }
 
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    pod.metadata.deletion_timestamp.is_none() && conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// Binds pods, brings them up one step at a time, and lets go of those that end.
@@ -211,7 +218,8 @@ async fn node(env: Env) {
                     let status = pod.status.get_or_insert_default();
                     status.phase = Some("Running".into());
                     status.pod_ip = Some(ip.clone());
-                    status.pod_ips = Some(vec![k8s_openapi::api::core::v1::PodIP { ip: ip.clone(), ..Default::default() }]);
+                    status.pod_ips =
+                        Some(vec![k8s_openapi::api::core::v1::PodIP { ip: ip.clone(), ..Default::default() }]);
                     let ready = PodCondition {
                         type_: "Ready".into(),
                         status: "True".into(),
@@ -247,10 +255,15 @@ async fn heart(env: Env, beats: Arc<AtomicBool>) {
     loop {
         if beats.load(Ordering::SeqCst) {
             let now = env.clock.now();
-            leases.modify("node-1", |lease| lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now))).await.unwrap();
+            leases
+                .modify("node-1", |lease| lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now)))
+                .await
+                .unwrap();
             let ready = NodeCondition { type_: "Ready".into(), status: "True".into(), ..Default::default() };
             nodes
-                .modify_status("node-1", |node| node.status.get_or_insert_default().conditions = Some(vec![ready.clone()]))
+                .modify_status("node-1", |node| {
+                    node.status.get_or_insert_default().conditions = Some(vec![ready.clone()])
+                })
                 .await
                 .unwrap();
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orc_core::ApiError;
 use orc_core::env::Rng;
-use orc_store::client::{Gotten, ListOptions, Listing, ReadOptions, Scope, Target, WatchOptions, WriteRequest, Written};
+use orc_store::client::{
+    Gotten, ListOptions, Listing, ReadOptions, Scope, Target, WatchOptions, WriteRequest, Written,
+};
 use orc_store::{ObjectClient, WatchStream};
 
 pub struct Faulty {

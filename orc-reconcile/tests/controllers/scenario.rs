@@ -88,7 +88,8 @@ impl Scenario<'_> {
 
     async fn set_image(&self, image: &str) {
         let change = |d: &mut Deployment| {
-            d.spec.get_or_insert_default().template.spec.get_or_insert_default().containers[0].image = Some(image.to_owned());
+            d.spec.get_or_insert_default().template.spec.get_or_insert_default().containers[0].image =
+                Some(image.to_owned());
         };
         self.cluster.api::<Deployment>("app").modify("web", change).await.unwrap();
     }
@@ -111,7 +112,8 @@ impl Scenario<'_> {
                     assert!(ready >= never_below.min(size as usize), "{ready} ready pods are too few");
                 }
                 assert!(alive.len() <= 6, "{} pods are too many", alive.len());
-                let of_image = |pod: &&&Arc<Pod>| pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some(image);
+                let of_image =
+                    |pod: &&&Arc<Pod>| pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some(image);
                 let all = alive.iter().filter(of_image).count() == size as usize && pods.len() == size as usize;
                 all && self.is_told(size).await
             })
@@ -129,9 +131,10 @@ impl Scenario<'_> {
 
     /// A service gets one endpoint for each pod, in both forms.
     async fn serve(&self) {
-        let service: Service = serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": {"clusterIP": "10.96.0.10",
+        let service: Service =
+            serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": {"clusterIP": "10.96.0.10",
             "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}]}}))
-        .unwrap();
+            .unwrap();
         self.cluster.api::<Service>("app").create(&service).await.unwrap();
         self.cluster
             .until("the service has its endpoints", async || {
@@ -143,7 +146,8 @@ impl Scenario<'_> {
                 let subset = object.subsets.as_ref().and_then(|subsets| subsets.first());
                 slice.endpoints.as_ref().is_some_and(|endpoints| endpoints.len() == 3)
                     && port == Some(8080)
-                    && subset.is_some_and(|subset| subset.addresses.as_ref().is_some_and(|addresses| addresses.len() == 3))
+                    && subset
+                        .is_some_and(|subset| subset.addresses.as_ref().is_some_and(|addresses| addresses.len() == 3))
             })
             .await;
     }
@@ -154,7 +158,11 @@ impl Scenario<'_> {
         let nodes: Api<Node> = Api::all(self.cluster.env.client.clone());
         let unreachable = async || {
             let node = nodes.get("node-1").await.unwrap();
-            node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).filter(|t| t.key == "node.kubernetes.io/unreachable").count()
+            node.spec
+                .iter()
+                .flat_map(|spec| spec.taints.iter().flatten())
+                .filter(|t| t.key == "node.kubernetes.io/unreachable")
+                .count()
         };
         let before = self.cluster.list::<Pod>("app").await;
         self.cluster.until("the node is unreachable", async || unreachable().await == 2).await;
@@ -183,7 +191,8 @@ impl Scenario<'_> {
         self.cluster
             .until("the deployment is gone, its dependents first", async || {
                 let deployment = self.cluster.api::<Deployment>("app").get_opt("web").await.unwrap();
-                let left = self.cluster.list::<Pod>("app").await.len() + self.cluster.list::<ReplicaSet>("app").await.len();
+                let left =
+                    self.cluster.list::<Pod>("app").await.len() + self.cluster.list::<ReplicaSet>("app").await.len();
                 assert!(deployment.is_some() || left == 0, "{left} objects outlived their owner");
                 deployment.is_none()
             })
@@ -197,7 +206,8 @@ impl Scenario<'_> {
         deployments.delete("web", DeleteOptions::default()).await.unwrap();
         self.cluster
             .until("the dependents are collected", async || {
-                self.cluster.list::<Pod>("app").await.is_empty() && self.cluster.list::<ReplicaSet>("app").await.is_empty()
+                self.cluster.list::<Pod>("app").await.is_empty()
+                    && self.cluster.list::<ReplicaSet>("app").await.is_empty()
             })
             .await;
     }
@@ -208,9 +218,7 @@ impl Scenario<'_> {
         self.complete("one", 3, 2).await;
         let namespaces: Api<Namespace> = Api::all(self.cluster.env.client.clone());
         namespaces.delete("app", DeleteOptions::default()).await.unwrap();
-        self.cluster
-            .until("the namespace is gone", async || namespaces.get_opt("app").await.unwrap().is_none())
-            .await;
+        self.cluster.until("the namespace is gone", async || namespaces.get_opt("app").await.unwrap().is_none()).await;
         assert!(self.cluster.list::<Pod>("app").await.is_empty());
     }
 }

@@ -15,7 +15,10 @@ use crate::args::LogsArgs;
 pub async fn run(args: LogsArgs) -> anyhow::Result<()> {
     let client = Client::open(&args.client)?;
     let pod = args.pod.strip_prefix("pod/").unwrap_or(&args.pod);
-    let mut path = format!("/api/v1/namespaces/{}/pods/{pod}/log?follow={}&previous={}", client.namespace, args.follow, args.previous);
+    let mut path = format!(
+        "/api/v1/namespaces/{}/pods/{pod}/log?follow={}&previous={}",
+        client.namespace, args.follow, args.previous
+    );
     if let Some(container) = &args.container {
         path.push_str(&format!("&container={}", escape(container)));
     }

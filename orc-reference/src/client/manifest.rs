@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use orc_core::catalogue::Served;
 use orc_core::catalogue::Catalogue;
+use orc_core::catalogue::Served;
 use orc_core::{Doc, ObjectKey};
 
 /// One object of a file, with what it is.
@@ -22,7 +22,8 @@ impl Item {
     /// # Errors
     /// For kinds that are not stored.
     pub fn key(&self, namespace: &str) -> anyhow::Result<ObjectKey> {
-        let resource = self.served.info.id.clone().with_context(|| format!("{} objects are not stored", self.doc.kind()))?;
+        let resource =
+            self.served.info.id.clone().with_context(|| format!("{} objects are not stored", self.doc.kind()))?;
         let own = Some(self.doc.namespace()).filter(|own| !own.is_empty()).unwrap_or(namespace);
         let namespace = self.served.info.is_namespaced().then(|| own.into());
         Ok(ObjectKey { resource, namespace, name: self.doc.name().into() })
@@ -73,6 +74,7 @@ fn item(value: serde_json::Value) -> anyhow::Result<Item> {
     anyhow::ensure!(!doc.api_version().is_empty(), "apiVersion is missing");
     anyhow::ensure!(!doc.name().is_empty(), "metadata.name is missing");
     let served = Catalogue::builtin().by_kind(group, version, doc.kind());
-    let served = served.with_context(|| format!("no matches for kind {:?} in version {:?}", doc.kind(), doc.api_version()))?;
+    let served =
+        served.with_context(|| format!("no matches for kind {:?} in version {:?}", doc.kind(), doc.api_version()))?;
     Ok(Item { doc, served })
 }

@@ -32,7 +32,9 @@ impl Client {
     /// When there is none.
     pub fn open(args: &ClientArgs) -> anyhow::Result<Self> {
         let path = kubeconfig(args)?;
-        let connection = Connection::new(Kubeconfig::read(&path).context("there is no usable kubeconfig; start a cluster with `orc up`")?)?;
+        let connection = Connection::new(
+            Kubeconfig::read(&path).context("there is no usable kubeconfig; start a cluster with `orc up`")?,
+        )?;
         let namespace = args.namespace.clone().unwrap_or_else(|| connection.namespace().to_owned());
         Ok(Self { connection, namespace })
     }
@@ -61,12 +63,14 @@ pub fn resource(word: &str) -> anyhow::Result<Arc<ResourceInfo>> {
         "" => catalogue.by_name(name).cloned(),
         group => catalogue.resource(group, name).cloned(),
     };
-    found.with_context(|| format!("the server doesn't have a resource type {word:?}; `orc get` knows the built-in ones"))
+    found
+        .with_context(|| format!("the server doesn't have a resource type {word:?}; `orc get` knows the built-in ones"))
 }
 
 /// The URL path of a resource in a version, in a namespace where it lives in one.
 pub fn path(info: &ResourceInfo, version: &str, namespace: Option<&str>) -> String {
-    let root = if info.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{}/{version}", info.group) };
+    let root =
+        if info.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{}/{version}", info.group) };
     match namespace.filter(|_| info.is_namespaced()) {
         Some(namespace) => format!("{root}/namespaces/{namespace}/{}", info.plural),
         None => format!("{root}/{}", info.plural),

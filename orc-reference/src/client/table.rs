@@ -23,8 +23,9 @@ pub fn print(table: &Value, wide: bool, namespaces: bool) {
             line.insert(0, text(&row["object"]["metadata"]["namespace"]));
         }
     }
-    let widths: Vec<usize> =
-        (0..lines[0].len()).map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or_default()).collect();
+    let widths: Vec<usize> = (0..lines[0].len())
+        .map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or_default())
+        .collect();
     for (number, line) in lines.iter().enumerate() {
         let cells = line.iter().zip(&widths).map(|(cell, width)| {
             let style = if number == 0 { HEAD } else { colour(cell) };

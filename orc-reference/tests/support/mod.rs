@@ -247,7 +247,11 @@ pub fn free_address() -> SocketAddr {
 
 /// A node port that nobody listens on.
 pub fn free_node_port() -> u16 {
-    (30100..32700).step_by(7).map(|port| port + (std::process::id() % 7) as u16).find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).unwrap()
+    (30100..32700)
+        .step_by(7)
+        .map(|port| port + (std::process::id() % 7) as u16)
+        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+        .unwrap()
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -15,12 +15,13 @@ use std::time::Duration;
 use orc_core::env::{Clock, Spawner, Task};
 use orc_core::{Object, ObjectKey, ResourceId, Revision};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 pub use self::changes::{CacheChange, CacheEvent, Changes};
 pub use self::state::{IndexFn, Snapshot};
 pub use self::typed::{Typed, TypedSnapshot};
 use crate::client::{ObjectClient, Scope, Selection};
+use crate::signal::Signal;
 use crate::store::Watermark;
 use crate::stored::Stored;
 
@@ -163,7 +164,7 @@ pub struct Cache {
     state: RwLock<Snapshot>,
     changes: broadcast::Sender<CacheChange>,
     seen: Watermark,
-    synced: watch::Sender<bool>,
+    synced: Arc<Signal>,
     health: Mutex<Health>,
     pump: Mutex<Option<Task>>,
 }
@@ -184,7 +185,7 @@ impl Cache {
             state: RwLock::default(),
             changes: broadcast::Sender::new(changes::KEPT),
             seen: Watermark::new(Revision::ZERO),
-            synced: watch::Sender::new(false),
+            synced: Arc::default(),
             health: Mutex::default(),
             pump: Mutex::default(),
         }
@@ -238,12 +239,12 @@ impl Cache {
     /// Waits until the cache has been filled once. Never ends for a cache that was not started.
     pub async fn synced(&self) {
         // The sender is in this cache, so waiting cannot fail.
-        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+        self.synced.first().await;
     }
 
     /// Whether the cache has been filled once.
     pub fn is_synced(&self) -> bool {
-        *self.synced.borrow()
+        self.synced.has_rung()
     }
 
     /// Waits until the cache shows a revision: read what you wrote. The revision must be one of the cache's own resource;

@@ -140,7 +140,7 @@ impl Cache {
         drop(state);
         self.health.lock().fills += 1;
         self.seen.raise(at);
-        self.synced.send_replace(true);
+        self.synced.ring();
     }
 
     /// Applies one change.

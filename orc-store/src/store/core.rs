@@ -163,7 +163,7 @@ impl Core {
         let resource = self.resource(&key.resource);
         let wake = resource.shard.write().apply(Place::of(key), revision, after);
         for waker in wake {
-            waker.send_replace(());
+            waker.ring();
         }
     }
 
@@ -181,7 +181,7 @@ impl Core {
             let objects = image.resources.remove(&id).unwrap_or_default();
             let wake = resource.shard.write().reset(objects, at);
             for waker in wake {
-                waker.send_replace(());
+                waker.ring();
             }
         }
         self.applied.raise(at);
@@ -203,7 +203,7 @@ impl Core {
                 let wake = shard.reset(objects, applied);
                 drop(shard);
                 for waker in wake {
-                    waker.send_replace(());
+                    waker.ring();
                 }
                 return Ok(());
             }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use orc_core::Revision;
-use tokio::sync::watch;
 
 use super::history::{Change, History};
 use super::place::Place;
 use super::topic::{TopicKey, Topics};
+use crate::signal::Signal;
 use crate::stored::Stored;
 
 /// The objects of a resource: a persistent map, so that a snapshot costs nothing and never blocks the writer.
 pub(crate) type Objects = OrdMap<Place, Arc<Stored>>;
 
 /// Whom to wake once the shard is unlocked.
-pub(crate) type Wake = Vec<Arc<watch::Sender<()>>>;
+pub(crate) type Wake = Vec<Arc<Signal>>;
 
 /// The state of one resource.
 #[derive(Debug)]

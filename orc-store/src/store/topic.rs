@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use orc_core::{Name, ObjectKey};
-use tokio::sync::watch;
 
 use super::history::Change;
 use crate::client::{Scope, Selection};
+use crate::signal::{Listener, Signal};
 use crate::stored::Stored;
 
 /// The narrowest thing that covers a watch.
@@ -40,7 +40,7 @@ impl TopicKey {
 /// One topic while it has watchers: the numbers of the changes that touch it.
 #[derive(Debug)]
 pub(crate) struct Topic {
-    wake: Arc<watch::Sender<()>>,
+    wake: Arc<Signal>,
     /// The number from which `numbers` is complete.
     pub(crate) since: u64,
     /// Behind the greatest number that fell off.
@@ -68,21 +68,15 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// Adds a watcher. `end` is the number of the next change.
-    pub(crate) fn join(&mut self, key: &TopicKey, end: u64) -> watch::Receiver<()> {
+    pub(crate) fn join(&mut self, key: &TopicKey, end: u64) -> Listener {
         let topic = self.topics.entry(key.clone()).or_insert_with(|| {
             if let TopicKey::Field(path, _) = key {
                 *self.paths.entry(path.clone()).or_default() += 1;
             }
-            Topic {
-                wake: Arc::new(watch::Sender::new(())),
-                since: end,
-                lost: end,
-                numbers: VecDeque::new(),
-                watchers: 0,
-            }
+            Topic { wake: Arc::default(), since: end, lost: end, numbers: VecDeque::new(), watchers: 0 }
         });
         topic.watchers += 1;
-        topic.wake.subscribe()
+        topic.wake.listen()
     }
 
     /// Takes a watcher away.
@@ -108,7 +102,7 @@ impl Topics {
     }
 
     /// Notes a change under its number; numbers below `first` are gone. Returns whom to wake.
-    pub(crate) fn note(&mut self, change: &Change, number: u64, first: u64) -> Vec<Arc<watch::Sender<()>>> {
+    pub(crate) fn note(&mut self, change: &Change, number: u64, first: u64) -> Vec<Arc<Signal>> {
         let touched = self.touched(change);
         let mut wake = Vec::with_capacity(touched.len());
         for key in touched {
@@ -125,7 +119,7 @@ impl Topics {
     }
 
     /// Everybody, because the history was reset.
-    pub(crate) fn everybody(&mut self, end: u64) -> Vec<Arc<watch::Sender<()>>> {
+    pub(crate) fn everybody(&mut self, end: u64) -> Vec<Arc<Signal>> {
         let reset = |topic: &mut Topic| {
             topic.numbers.clear();
             (topic.lost, topic.since) = (end, end);

@@ -20,6 +20,7 @@ use super::shard::Objects;
 use super::topic::TopicKey;
 use crate::client::{Freshness, Scope, Selection, WatchOptions, WatchStart, WatchStream};
 use crate::event::{Before, RemovedWhy, WatchEnd, WatchEvent};
+use crate::signal::Listener;
 
 /// Changes taken under one lock, and objects of the initial state made ready at once.
 const BATCH: usize = 256;
@@ -93,7 +94,7 @@ struct Watcher {
     scope: Scope,
     select: Selection,
     topic: TopicKey,
-    news: watch::Receiver<()>,
+    news: Listener,
     closing: watch::Receiver<bool>,
     initial: Option<Initial>,
     ready: VecDeque<WatchEvent>,
@@ -132,7 +133,7 @@ impl Watcher {
                 self.send_initial();
                 continue;
             }
-            self.news.borrow_and_update();
+            self.news.catch_up();
             let present = self.take()?;
             if !self.ready.is_empty() {
                 continue;
@@ -162,7 +163,7 @@ impl Watcher {
         tokio::select! {
             biased;
             _ = closing => Woken::Closed,
-            _ = self.news.changed() => Woken::ToLook,
+            () = self.news.rung() => Woken::ToLook,
             () = timer => Woken::ToLook,
         }
     }

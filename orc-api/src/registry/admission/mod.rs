@@ -1,5 +1,6 @@
 //! Built-in admission: what is checked against, and filled in from, other objects when one is created.
 
+mod escalation;
 mod marks;
 mod namespace;
 mod priority;
@@ -21,6 +22,7 @@ impl Registry {
     /// 404 or 403, as kube-apiserver's plugins word them.
     pub(super) async fn admit_create(&self, kind: &Kind, key: &ObjectKey, doc: &mut Doc, who: &Identity) -> Result<(), ApiError> {
         self.check_namespace(kind, key).await?;
+        self.admit_rbac(key, doc, None, who)?;
         match key.resource.as_str() {
             "pods" => {
                 self.admit_service_account(key, doc).await?;
@@ -43,10 +45,15 @@ impl Registry {
     }
 
     /// Admits a change of an object itself: what a pod was given at its creation stays when the client leaves it out.
-    pub(super) fn admit_update(&self, key: &ObjectKey, sub: Option<&str>, doc: &mut Doc, old: &Doc) {
+    ///
+    /// # Errors
+    /// 403 for a role that grants more than its writer holds.
+    pub(super) fn admit_update(&self, key: &ObjectKey, sub: Option<&str>, doc: &mut Doc, old: &Doc, who: &Identity) -> Result<(), ApiError> {
+        self.admit_rbac(key, doc, Some(old), who)?;
         if key.resource.as_str() == "pods" && sub.is_none() {
             tolerations::add_defaults(doc);
             priority::keep(doc, old);
         }
+        Ok(())
     }
 }

@@ -22,14 +22,20 @@ pub fn cluster_role_aggregation(env: Env) -> Controller<ObjectKey> {
         move |changed: &Arc<Stored>| {
             let all = roles.list();
             let concerns = |role: &&Arc<ClusterRole>| {
-                selectors(role).iter().any(|selector| selector.matches(&changed.head.labels)) || *changed.key.name == *meta::name(&role.metadata)
+                selectors(role).iter().any(|selector| selector.matches(&changed.head.labels))
+                    || *changed.key.name == *meta::name(&role.metadata)
             };
-            all.iter().filter(|role| role.aggregation_rule.is_some()).filter(concerns).map(|role| ObjectKey::of(&**role)).collect()
+            all.iter()
+                .filter(|role| role.aggregation_rule.is_some())
+                .filter(concerns)
+                .map(|role| ObjectKey::of(&**role))
+                .collect()
         }
     };
     let cache = roles.cache().clone();
     let reconciler = Aggregation { env: env.clone(), roles, memory: Memory::default() };
-    Controller::new("clusterrole-aggregation-controller", &env, service(reconciler)).source(CacheSource::new(cache, concerned))
+    Controller::new("clusterrole-aggregation-controller", &env, service(reconciler))
+        .source(CacheSource::new(cache, concerned))
 }
 
 fn selectors(role: &ClusterRole) -> Vec<Selector> {

@@ -217,11 +217,18 @@ impl Deployments {
         Ok(())
     }
 
-    async fn report(&self, key: &ObjectKey, deployment: &Deployment, status: Option<DeploymentStatus>) -> Result<(), PassError> {
+    async fn report(
+        &self,
+        key: &ObjectKey,
+        deployment: &Deployment,
+        status: Option<DeploymentStatus>,
+    ) -> Result<(), PassError> {
         let Some(status) = status else { return Ok(()) };
         let next = Deployment { status: Some(status), ..deployment.clone() };
         match self.own(key).replace_status(&next).await {
-            Ok(written) => self.memory.wrote(key, self.deployments.cache(), written.metadata.resource_version.as_deref()),
+            Ok(written) => {
+                self.memory.wrote(key, self.deployments.cache(), written.metadata.resource_version.as_deref())
+            }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }

@@ -52,9 +52,11 @@ mod tests {
 
     fn of(replicas: i32, surge: &str, unavailable: &str) -> (i32, i32) {
         let value = |text: &str| text.parse().map_or_else(|_| IntOrString::String(text.to_owned()), IntOrString::Int);
-        let rolling = RollingUpdateDeployment { max_surge: Some(value(surge)), max_unavailable: Some(value(unavailable)) };
+        let rolling =
+            RollingUpdateDeployment { max_surge: Some(value(surge)), max_unavailable: Some(value(unavailable)) };
         let strategy = DeploymentStrategy { rolling_update: Some(rolling), ..Default::default() };
-        let bounds = bounds(&DeploymentSpec { replicas: Some(replicas), strategy: Some(strategy), ..Default::default() });
+        let bounds =
+            bounds(&DeploymentSpec { replicas: Some(replicas), strategy: Some(strategy), ..Default::default() });
         (bounds.surge, bounds.unavailable)
     }
 

@@ -101,7 +101,8 @@ impl Pass<'_> {
         let status = of(self.deployment, &self.all, self.new.as_ref(), self.now);
         let wake = status::times_out_at(self.deployment, &status).filter(|_| progress);
         // A second more, as the times in conditions are whole seconds and the deadline must have passed.
-        let wake = wake.and_then(|at| at.checked_add(std::time::Duration::from_secs(1)).ok()).map(|at| at.max(self.now));
+        let wake =
+            wake.and_then(|at| at.checked_add(std::time::Duration::from_secs(1)).ok()).map(|at| at.max(self.now));
         Plan { writes: Vec::new(), status: Some(status), wake: wake.filter(|at| *at > self.now) }
     }
 
@@ -210,7 +211,9 @@ impl Pass<'_> {
 /// Whether a set has pods, or may have some that its status does not tell yet.
 fn has_pods(set: &ReplicaSet) -> bool {
     let status = set.status.clone().unwrap_or_default();
-    status.replicas > 0 || status.terminating_replicas.unwrap_or_default() > 0 || status.observed_generation < set.metadata.generation
+    status.replicas > 0
+        || status.terminating_replicas.unwrap_or_default() > 0
+        || status.observed_generation < set.metadata.generation
 }
 
 /// What a size change is told as.
@@ -227,5 +230,6 @@ pub(crate) fn told(name: &str, from: i32, to: i32) -> Option<String> {
 pub(crate) fn is_same(found: &ReplicaSet, wanted: &ReplicaSet) -> bool {
     let owner = |set: &ReplicaSet| meta::controller(&set.metadata).map(|owner| owner.uid.clone());
     let labels = |set: &ReplicaSet| -> BTreeMap<String, String> { set.metadata.labels.clone().unwrap_or_default() };
-    owner(found) == owner(wanted) && labels(found).get(super::template::HASH) == labels(wanted).get(super::template::HASH)
+    owner(found) == owner(wanted)
+        && labels(found).get(super::template::HASH) == labels(wanted).get(super::template::HASH)
 }

@@ -151,7 +151,9 @@ fn fraction(deployment: &Deployment, set: &ReplicaSet, allowed: i32) -> i32 {
 
 /// Old sets that may be deleted: beyond the history limit, without pods, and known to their controller.
 pub(crate) fn beyond_history(deployment: &Deployment, old: &[Arc<ReplicaSet>]) -> Vec<Arc<ReplicaSet>> {
-    let Some(limit) = spec(deployment).revision_history_limit.filter(|limit| *limit != i32::MAX) else { return Vec::new() };
+    let Some(limit) = spec(deployment).revision_history_limit.filter(|limit| *limit != i32::MAX) else {
+        return Vec::new();
+    };
     let mut history: Vec<_> = old.iter().filter(|set| !meta::is_terminating(&set.metadata)).cloned().collect();
     history.sort_by_key(|set| (sets::revision(set), set.metadata.creation_timestamp.as_ref().map(|time| time.0)));
     let excess = history.len().saturating_sub(usize::try_from(limit).unwrap_or_default());

@@ -63,7 +63,8 @@ fn number(set: &ReplicaSet, key: &str) -> Option<i64> {
 
 /// Older first, by name among those of the same second.
 pub(crate) fn by_age(a: &Arc<ReplicaSet>, b: &Arc<ReplicaSet>) -> Ordering {
-    let key = |set: &ReplicaSet| (set.metadata.creation_timestamp.as_ref().map(|time| time.0), set.metadata.name.clone());
+    let key =
+        |set: &ReplicaSet| (set.metadata.creation_timestamp.as_ref().map(|time| time.0), set.metadata.name.clone());
     key(a).cmp(&key(b))
 }
 

@@ -156,7 +156,8 @@ pub(crate) fn rollout(
     if let Some(failure) = failure {
         let before = deployment.status.as_ref().and_then(|status| find(status, "ReplicaFailure")).cloned();
         let text = failure.message.clone().unwrap_or_default();
-        let made = condition("ReplicaFailure", &failure.status, failure.reason.as_deref().unwrap_or_default(), text, now);
+        let made =
+            condition("ReplicaFailure", &failure.status, failure.reason.as_deref().unwrap_or_default(), text, now);
         let same = before.filter(|before| before.reason == made.reason && before.status == made.status);
         next.conditions.get_or_insert_default().push(same.unwrap_or(made));
     }

@@ -69,7 +69,10 @@ mod tests {
         assert_ne!(first, hash(&with_hash(&empty, "x"), 0));
         assert!(first.bytes().all(|b| ALPHABET.contains(&b)));
         let set = ReplicaSet {
-            spec: Some(k8s_openapi::api::apps::v1::ReplicaSetSpec { template: Some(with_hash(&empty, "x")), ..Default::default() }),
+            spec: Some(k8s_openapi::api::apps::v1::ReplicaSetSpec {
+                template: Some(with_hash(&empty, "x")),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         assert!(is_of(&set, &empty));

@@ -67,7 +67,8 @@ impl World {
         let mut next = ReplicaSet::clone(&self.sets[n]);
         let replicas = sets::replicas(&next);
         let some = Some(replicas);
-        next.status = Some(ReplicaSetStatus { replicas, ready_replicas: some, available_replicas: some, ..Default::default() });
+        next.status =
+            Some(ReplicaSetStatus { replicas, ready_replicas: some, available_replicas: some, ..Default::default() });
         self.put(next);
     }
 

@@ -54,7 +54,8 @@ pub(crate) fn address(pod: &Pod, family: &str) -> Option<String> {
 
 /// Whether a pod can be an endpoint at all: it has not ended.
 pub(crate) fn may_serve(pod: &Pod) -> bool {
-    !pods::is_terminal(pod) && pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some() || status.pod_ips.is_some())
+    !pods::is_terminal(pod)
+        && pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some() || status.pod_ips.is_some())
 }
 
 /// The ports that a pod serves. A named target is looked up in the pod, so it may differ from pod to pod or be missing.
@@ -80,7 +81,8 @@ fn target(port: &ServicePort, pod: &Pod) -> Option<i32> {
     };
     let protocol = port.protocol.as_deref().unwrap_or("TCP");
     let spec = pod.spec.as_ref()?;
-    let sidecar = spec.init_containers.iter().flatten().filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let sidecar =
+        spec.init_containers.iter().flatten().filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let ports = spec.containers.iter().chain(sidecar).flat_map(|container| container.ports.iter().flatten());
     let fits = |found: &&k8s_openapi::api::core::v1::ContainerPort| {
         found.name.as_deref() == Some(name) && found.protocol.as_deref().unwrap_or("TCP") == protocol

@@ -27,7 +27,11 @@ pub async fn kubernetes_endpoints(env: &Env, address: IpAddr, port: u16) -> Resu
     let wanted = slice(address, port);
     keep(&slices, &wanted, |found| {
         let same = found.endpoints == wanted.endpoints && found.ports == wanted.ports;
-        (!same).then(|| EndpointSlice { endpoints: wanted.endpoints.clone(), ports: wanted.ports.clone(), ..found.clone() })
+        (!same).then(|| EndpointSlice {
+            endpoints: wanted.endpoints.clone(),
+            ports: wanted.ports.clone(),
+            ..found.clone()
+        })
     })
     .await
 }

@@ -147,7 +147,9 @@ impl Slices {
 
     async fn write(&self, key: &ObjectKey, writes: Vec<slices::Write>) -> Result<(), PassError> {
         let api: Api<EndpointSlice> = Api::namespaced(self.env.client.clone(), key.namespace_str());
-        let wrote = |slice: &EndpointSlice| self.memory.wrote(key, self.slices.cache(), slice.metadata.resource_version.as_deref());
+        let wrote = |slice: &EndpointSlice| {
+            self.memory.wrote(key, self.slices.cache(), slice.metadata.resource_version.as_deref())
+        };
         for write in writes {
             match write {
                 slices::Write::Create(mut slice) => {
@@ -159,7 +161,9 @@ impl Slices {
                         Err(error) if meta::namespace_is_ending(&error) => {}
                         // Its fate is open, or an earlier try made it: the cache will show it.
                         Err(error) if meta::is_uncertain(&error) => return Err(error.into()),
-                        Err(error) if error.is_already_exists() && self.slices.cache().get(&api.key(&name)).is_none() => {
+                        Err(error)
+                            if error.is_already_exists() && self.slices.cache().get(&api.key(&name)).is_none() =>
+                        {
                             return Err(error.into());
                         }
                         Err(error) => {
@@ -211,7 +215,9 @@ impl Reconciler for Legacy {
                 legacy::Write::Replace(object) => api.replace(&object).await,
             };
             match written {
-                Ok(written) => self.memory.wrote(&key, self.objects.cache(), written.metadata.resource_version.as_deref()),
+                Ok(written) => {
+                    self.memory.wrote(&key, self.objects.cache(), written.metadata.resource_version.as_deref())
+                }
                 Err(error) if meta::namespace_is_ending(&error) => {}
                 Err(error) => return Err(error.into()),
             }

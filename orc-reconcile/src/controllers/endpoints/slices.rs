@@ -41,7 +41,12 @@ pub(crate) fn plan(service: &Service, selected: &[Arc<Pod>], present: &[Arc<Endp
             // Endpoints that are still wanted stay where they are, as they are now.
             Some(wanted) => {
                 let mut next = EndpointSlice::clone(slice);
-                let stay = next.endpoints.take().unwrap_or_default().into_iter().filter_map(|old| wanted.remove(&identity(&old)));
+                let stay = next
+                    .endpoints
+                    .take()
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|old| wanted.remove(&identity(&old)));
                 next.endpoints = Some(stay.collect());
                 room.entry(group).or_default().push(next);
             }
@@ -71,7 +76,12 @@ pub(crate) fn plan(service: &Service, selected: &[Arc<Pod>], present: &[Arc<Endp
     Plan { writes, ..Plan::default() }
 }
 
-fn keep_or_drop(service: &Service, slices: Vec<EndpointSlice>, present: &[Arc<EndpointSlice>], writes: &mut Vec<Write>) {
+fn keep_or_drop(
+    service: &Service,
+    slices: Vec<EndpointSlice>,
+    present: &[Arc<EndpointSlice>],
+    writes: &mut Vec<Write>,
+) {
     for mut slice in slices {
         let Some(before) = present.iter().find(|old| old.metadata.uid == slice.metadata.uid) else { continue };
         if slice.endpoints.as_ref().is_some_and(Vec::is_empty) {
@@ -124,7 +134,11 @@ fn endpoint(service: &Service, pod: &Pod, address: String) -> Endpoint {
     let ready = facts::publishes_unready(service) || (serving && !terminating);
     Endpoint {
         addresses: vec![address],
-        conditions: Some(EndpointConditions { ready: Some(ready), serving: Some(serving), terminating: Some(terminating) }),
+        conditions: Some(EndpointConditions {
+            ready: Some(ready),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
         hostname: facts::hostname(service, pod),
         node_name: Some(pods::node(pod).to_owned()).filter(|node| !node.is_empty()),
         target_ref: Some(facts::target_ref(pod)),

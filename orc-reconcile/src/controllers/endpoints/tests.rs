@@ -6,22 +6,26 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::json;
 
-use super::slices::{Write, plan};
 use super::legacy;
+use super::slices::{Write, plan};
 
 fn service() -> Service {
-    serde_json::from_value(json!({"metadata": {"name": "s", "namespace": "d", "uid": "s"}, "spec": {"selector": {"a": "b"},
-        "clusterIP": "10.96.0.1", "ports": [{"port": 80, "targetPort": "web"}]}}))
+    serde_json::from_value(
+        json!({"metadata": {"name": "s", "namespace": "d", "uid": "s"}, "spec": {"selector": {"a": "b"},
+        "clusterIP": "10.96.0.1", "ports": [{"port": 80, "targetPort": "web"}]}}),
+    )
     .unwrap()
 }
 
 fn pod(n: usize, ready: bool, port: u16) -> Arc<Pod> {
     let state = if ready { "True" } else { "False" };
-    Arc::new(serde_json::from_value(json!({"metadata": {"name": format!("p{n}"), "namespace": "d", "uid": format!("u{n}")},
+    Arc::new(
+        serde_json::from_value(json!({"metadata": {"name": format!("p{n}"), "namespace": "d", "uid": format!("u{n}")},
         "spec": {"nodeName": "n", "containers": [{"name": "c", "ports": [{"name": "web", "containerPort": port}]}]},
         "status": {"phase": "Running", "podIP": format!("10.0.{}.{}", n / 200, n % 200),
             "conditions": [{"type": "Ready", "status": state}]}}))
-    .unwrap())
+        .unwrap(),
+    )
 }
 
 fn slices(writes: &[Write]) -> Vec<EndpointSlice> {
@@ -62,7 +66,9 @@ fn pods_with_other_ports_are_in_other_slices_and_nothing_is_one_empty_slice() {
 #[test]
 fn endpoints_tell_ready_from_unready() {
     let pods = [pod(1, true, 1), pod(2, false, 1)];
-    let [legacy::Write::Create(made)] = &legacy::plan(&service(), &pods, None).writes[..] else { panic!("no creation") };
+    let [legacy::Write::Create(made)] = &legacy::plan(&service(), &pods, None).writes[..] else {
+        panic!("no creation")
+    };
     let subset = &made.subsets.as_ref().unwrap()[0];
     assert_eq!(subset.addresses.as_ref().unwrap()[0].ip, "10.0.0.1");
     assert_eq!(subset.not_ready_addresses.as_ref().unwrap()[0].ip, "10.0.0.2");

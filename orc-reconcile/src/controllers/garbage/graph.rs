@@ -92,7 +92,9 @@ impl Graph {
         head.owners.iter().any(|owner| match self.place(&stored.key, owner) {
             Place::At(key) => {
                 let found = self.get(&key);
-                found.is_none_or(|found| found.head.uid != *owner.uid || (found.head.is_terminating() && has(&found.head, FOREGROUND)))
+                found.is_none_or(|found| {
+                    found.head.uid != *owner.uid || (found.head.is_terminating() && has(&found.head, FOREGROUND))
+                })
             }
             Place::UnknownKind => true,
             Place::Nowhere => false,

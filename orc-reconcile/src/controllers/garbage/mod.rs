@@ -46,7 +46,8 @@ pub fn garbage_collector(env: Env, kinds: Kinds) -> Controller<ObjectKey> {
     };
     let sink = Arc::new(Mutex::new(None));
     let collector = Collector { env: env.clone(), graph, gone: Mutex::default(), sink: sink.clone() };
-    let controller = Controller::new("generic-garbage-collector", &env, service(collector)).concurrency(20).source(feed);
+    let controller =
+        Controller::new("generic-garbage-collector", &env, service(collector)).concurrency(20).source(feed);
     *sink.lock() = Some(controller.sink());
     controller
 }
@@ -113,7 +114,9 @@ async fn follow(graph: std::sync::Weak<Graph>, cache: Arc<Cache>, sink: Sink<Obj
 
 /// Wakes the owners that wait for an object.
 fn wake_owners(graph: &Graph, object: Option<&Arc<Stored>>, sink: &Sink<ObjectKey>) {
-    for (object, owner) in object.into_iter().flat_map(|object| object.head.owners.iter().map(move |owner| (object, owner))) {
+    for (object, owner) in
+        object.into_iter().flat_map(|object| object.head.owners.iter().map(move |owner| (object, owner)))
+    {
         let Place::At(key) = graph.place(&object.key, owner) else { continue };
         if graph.get(&key).is_some_and(|owner| owner.head.is_terminating()) {
             sink.add(key);
@@ -254,7 +257,12 @@ impl Collector {
     }
 
     /// Deletes an object as it is now: one that has got an owner meanwhile stays.
-    async fn delete(&self, seen: &Stored, propagation: Propagation, dependents: &[Arc<Stored>]) -> Result<Next, ApiError> {
+    async fn delete(
+        &self,
+        seen: &Stored,
+        propagation: Propagation,
+        dependents: &[Arc<Stored>],
+    ) -> Result<Next, ApiError> {
         let Some(fresh) = self.read(&seen.key).await?.filter(|fresh| fresh.head.uid == seen.head.uid) else {
             return Ok(Next::Done);
         };

@@ -13,9 +13,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceStatus};
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
 use orc_store::cache::Typed;
-use orc_store::client::{
-    DeleteOptions, Intent, ListOptions, Propagation, Scope, Subresource, Target, WriteRequest,
-};
+use orc_store::client::{DeleteOptions, Intent, ListOptions, Propagation, Scope, Subresource, Target, WriteRequest};
 use orc_store::{Api, Env, Stored};
 use parking_lot::Mutex;
 
@@ -38,7 +36,9 @@ pub fn namespace(env: Env, kinds: Kinds) -> Controller<ObjectKey> {
         let key = stored.head.is_terminating().then(|| stored.key.clone());
         key.into_iter().collect()
     };
-    Controller::new("namespace-controller", &env, service(reconciler)).concurrency(5).source(CacheSource::new(cache, ending))
+    Controller::new("namespace-controller", &env, service(reconciler))
+        .concurrency(5)
+        .source(CacheSource::new(cache, ending))
 }
 
 /// The last step of an ending namespace.
@@ -81,7 +81,8 @@ impl Reconciler for Ending {
         self.memory.settle(&key).await?;
         let namespace = self.namespaces.get(&key).filter(|namespace| {
             let finalizers = namespace.spec.as_ref().and_then(|spec| spec.finalizers.as_ref());
-            meta::is_terminating(&namespace.metadata) && finalizers.is_some_and(|names| names.iter().any(|n| n == FINALIZER))
+            meta::is_terminating(&namespace.metadata)
+                && finalizers.is_some_and(|names| names.iter().any(|n| n == FINALIZER))
         });
         let Some(namespace) = namespace else {
             self.memory.forget(&key);
@@ -190,9 +191,15 @@ mod tests {
         let first = plan(&namespace, &left, now);
         assert!(first.writes.is_empty());
         namespace.status = first.status;
-        assert_eq!(plan(&namespace, &left, now), Plan::default(), "nothing to say and nothing to do until the pod is gone");
+        assert_eq!(
+            plan(&namespace, &left, now),
+            Plan::default(),
+            "nothing to say and nothing to do until the pod is gone"
+        );
         namespace.status = plan(&namespace, &Remaining::default(), now).status;
-        let [Write::Finalize(last)] = &plan(&namespace, &Remaining::default(), now).writes[..] else { panic!("no finalize") };
+        let [Write::Finalize(last)] = &plan(&namespace, &Remaining::default(), now).writes[..] else {
+            panic!("no finalize")
+        };
         assert_eq!(last.spec.as_ref().unwrap().finalizers, Some(vec!["x/y".to_owned()]));
     }
 }

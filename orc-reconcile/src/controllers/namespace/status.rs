@@ -31,7 +31,12 @@ impl Remaining {
 /// A condition's kind; reason and message when all is well; the reason otherwise.
 const CONDITIONS: [(&str, &str, &str, &str); 5] = [
     ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered", ""),
-    ("NamespaceDeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed", ""),
+    (
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+        "",
+    ),
     (
         "NamespaceDeletionContentFailure",
         "ContentDeleted",
@@ -64,7 +69,9 @@ pub(crate) fn status(before: Option<&NamespaceStatus>, remaining: &Remaining, no
         };
         match conditions.iter_mut().find(|condition| condition.type_ == kind) {
             None => conditions.push(made),
-            Some(stands) if (&stands.status, &stands.reason, &stands.message) == (&made.status, &made.reason, &made.message) => {}
+            Some(stands)
+                if (&stands.status, &stands.reason, &stands.message) == (&made.status, &made.reason, &made.message) => {
+            }
             Some(stands) => *stands = made,
         }
     }
@@ -75,17 +82,21 @@ fn trouble(kind: &str, remaining: &Remaining) -> Option<String> {
     let text = match kind {
         "NamespaceDeletionContentFailure" => {
             let errors = &remaining.errors;
-            (!errors.is_empty())
-                .then(|| format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", ")))
+            (!errors.is_empty()).then(|| {
+                format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", "))
+            })
         }
         "NamespaceContentRemaining" => {
-            let each = |(id, n): (&ResourceId, &usize)| format!("{}.{} has {n} resource instances", id.plural(), id.group());
+            let each =
+                |(id, n): (&ResourceId, &usize)| format!("{}.{} has {n} resource instances", id.plural(), id.group());
             let list: Vec<_> = remaining.objects.iter().map(each).collect();
             (!list.is_empty()).then(|| format!("Some resources are remaining: {}", list.join(", ")))
         }
         "NamespaceFinalizersRemaining" => {
-            let list: Vec<_> = remaining.finalizers.iter().map(|(name, n)| format!("{name} in {n} resource instances")).collect();
-            (!list.is_empty()).then(|| format!("Some content in the namespace has finalizers remaining: {}", list.join(", ")))
+            let list: Vec<_> =
+                remaining.finalizers.iter().map(|(name, n)| format!("{name} in {n} resource instances")).collect();
+            (!list.is_empty())
+                .then(|| format!("Some content in the namespace has finalizers remaining: {}", list.join(", ")))
         }
         _ => None,
     };

@@ -17,9 +17,8 @@ pub(crate) fn due(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timesta
         let from = taint.time_added.as_ref().map_or(now, |time| time.0);
         // The shortest of the matching ones counts; one without a limit limits nothing.
         let seconds = matching.iter().filter_map(|toleration| toleration.toleration_seconds).min();
-        let at = seconds.and_then(|seconds| {
-            from.checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or_default())).ok()
-        });
+        let at = seconds
+            .and_then(|seconds| from.checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or_default())).ok());
         due = match (due, at) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

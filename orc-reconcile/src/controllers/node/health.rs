@@ -75,7 +75,8 @@ pub(crate) fn taints(node: &Node, now: Timestamp) -> Vec<Taint> {
         "False" => wanted.extend([(NOT_READY, "NoSchedule"), (NOT_READY, "NoExecute")]),
         _ => wanted.extend([(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")]),
     }
-    wanted.extend(PRESSURES.iter().filter(|(kind, _)| state(node, kind) == "True").map(|(_, key)| (*key, "NoSchedule")));
+    wanted
+        .extend(PRESSURES.iter().filter(|(kind, _)| state(node, kind) == "True").map(|(_, key)| (*key, "NoSchedule")));
     if node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));
     }

@@ -35,7 +35,8 @@ const ON_NODE: &str = "node-controller/node";
 /// The pods of all nodes, by node.
 fn pods_by_node(env: &Env) -> Typed<Pod> {
     let pods = env.caches.typed::<Pod>();
-    pods.cache().add_index(ON_NODE, Arc::new(|pod: &Stored| node_of(pod).map(|name| name.to_string()).into_iter().collect()));
+    pods.cache()
+        .add_index(ON_NODE, Arc::new(|pod: &Stored| node_of(pod).map(|name| name.to_string()).into_iter().collect()));
     pods
 }
 
@@ -76,7 +77,9 @@ pub fn node_lifecycle(env: Env) -> Controller<ObjectKey> {
         let nodes = nodes.clone();
         move |pod: &Arc<Stored>| {
             let key = node_of(pod).map(key_of);
-            let in_trouble = |key: &ObjectKey| nodes.get(key).is_some_and(|node| !taints(&node).is_empty() || !health::is_ready(&node));
+            let in_trouble = |key: &ObjectKey| {
+                nodes.get(key).is_some_and(|node| !taints(&node).is_empty() || !health::is_ready(&node))
+            };
             key.filter(in_trouble).into_iter().collect()
         }
     };
@@ -86,7 +89,15 @@ pub fn node_lifecycle(env: Env) -> Controller<ObjectKey> {
         CacheSource::new(pods.cache().clone(), troubled),
     );
     let recorder = Recorder::new(&env, "node-controller");
-    let lifecycle = Lifecycle { env: env.clone(), nodes, pods, leases, memory: Memory::default(), heard: Mutex::default(), recorder };
+    let lifecycle = Lifecycle {
+        env: env.clone(),
+        nodes,
+        pods,
+        leases,
+        memory: Memory::default(),
+        heard: Mutex::default(),
+        recorder,
+    };
     Controller::new("node-controller", &env, service(lifecycle))
         .concurrency(8)
         .source(sources.0)
@@ -123,7 +134,10 @@ fn plan(node: &Node, on_node: &[Arc<Pod>], heard_at: Timestamp, now: Timestamp) 
     let silent_at = heard_at.checked_add(health::GRACE).unwrap_or(Timestamp::MAX);
     let is_silent = silent_at <= now;
     if let Some(status) = is_silent.then(|| health::silent(node, now)).flatten() {
-        return super::support::Plan::stage(vec![Write::Status(Box::new(Node { status: Some(status), ..node.clone() }))]);
+        return super::support::Plan::stage(vec![Write::Status(Box::new(Node {
+            status: Some(status),
+            ..node.clone()
+        }))]);
     }
     let wanted = health::taints(node, now);
     if wanted != taints(node) {
@@ -187,8 +201,10 @@ impl Lifecycle {
     /// When the node was last heard of, by this loop's clock.
     fn listen(&self, key: &ObjectKey, node: &Node, now: Timestamp) -> Timestamp {
         let place = ObjectKey::namespaced(ResourceId::of::<Lease>(), LEASES, key.name.clone());
-        let lease = self.leases.get(&place).and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0));
-        let heartbeat = health::condition(node, "Ready").and_then(|ready| ready.last_heartbeat_time.as_ref().map(|time| time.0));
+        let lease =
+            self.leases.get(&place).and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0));
+        let heartbeat =
+            health::condition(node, "Ready").and_then(|ready| ready.last_heartbeat_time.as_ref().map(|time| time.0));
         let mut heard = self.heard.lock();
         match heard.get(key) {
             Some(last) if last.lease == lease && last.heartbeat == heartbeat => last.at,
@@ -220,7 +236,12 @@ impl Lifecycle {
     async fn unready(&self, key: &ObjectKey, pod: &Pod, now: Timestamp) -> Result<(), PassError> {
         let api: Api<Pod> = Api::namespaced(self.env.client.clone(), meta::namespace(&pod.metadata));
         let mut next = pod.clone();
-        for ready in next.status.iter_mut().flat_map(|status| status.conditions.iter_mut().flatten()).filter(|c| c.type_ == "Ready") {
+        for ready in next
+            .status
+            .iter_mut()
+            .flat_map(|status| status.conditions.iter_mut().flatten())
+            .filter(|c| c.type_ == "Ready")
+        {
             ready.status = "False".to_owned();
             ready.last_transition_time = Some(meta::time(now));
         }
@@ -242,7 +263,11 @@ impl Lifecycle {
             Err(error) if !error.is_not_found() => Err(error.into()),
             _ => {
                 self.memory.deleted(key, meta::uid(&pod.metadata));
-                self.recorder.normal(pod, "TaintManagerEviction", format!("Marking for deletion Pod {namespace}/{name}"));
+                self.recorder.normal(
+                    pod,
+                    "TaintManagerEviction",
+                    format!("Marking for deletion Pod {namespace}/{name}"),
+                );
                 Ok(())
             }
         }

@@ -13,14 +13,20 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn node() -> Node {
-    serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})).unwrap()
+    serde_json::from_value(
+        json!({"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
+    )
+    .unwrap()
 }
 
 #[test]
 fn a_silent_node_is_marked_tainted_and_left() {
     let pod = |tolerations| -> Arc<Pod> {
-        Arc::new(serde_json::from_value(json!({"metadata": {"name": "p", "uid": "p"}, "spec": {"containers": [],
-            "tolerations": tolerations}, "status": {"phase": "Running"}})).unwrap())
+        Arc::new(
+            serde_json::from_value(json!({"metadata": {"name": "p", "uid": "p"}, "spec": {"containers": [],
+            "tolerations": tolerations}, "status": {"phase": "Running"}}))
+            .unwrap(),
+        )
     };
     let calm = plan(&node(), &[], at(0), at(39));
     assert!(calm.writes.is_empty());

@@ -38,7 +38,8 @@ pub fn root_ca(env: Env, certificate: String) -> Controller<ObjectKey> {
     let wanted = move |namespace: &str| {
         let mut map = ConfigMap { metadata: named(namespace, ROOT_CA), ..Default::default() };
         map.data = Some([("ca.crt".to_owned(), certificate.clone())].into());
-        map.metadata.annotations = Some([("kubernetes.io/description".to_owned(), ROOT_CA_DESCRIPTION.to_owned())].into());
+        map.metadata.annotations =
+            Some([("kubernetes.io/description".to_owned(), ROOT_CA_DESCRIPTION.to_owned())].into());
         map
     };
     controller(env, "root-ca-cert-publisher", ROOT_CA, maps, wanted, corrected)
@@ -103,7 +104,8 @@ where
         name.map(|name| ObjectKey::cluster(ResourceId::of::<Namespace>(), name)).into_iter().collect()
     };
     let sources = (namespaces.cache().clone(), objects.cache().clone());
-    let reconciler = Each { env: env.clone(), object, namespaces, objects, wanted, corrected, memory: Memory::default() };
+    let reconciler =
+        Each { env: env.clone(), object, namespaces, objects, wanted, corrected, memory: Memory::default() };
     Controller::new(name, &env, service(reconciler))
         .concurrency(2)
         .source(CacheSource::keys(sources.0))
@@ -165,7 +167,8 @@ mod tests {
     #[test]
     fn a_living_namespace_gets_the_object_and_its_content() {
         let mut namespace = Namespace::default();
-        let plan = |namespace: &Namespace, found: Option<&ConfigMap>| plan(Some(namespace), found, || map("a"), corrected);
+        let plan =
+            |namespace: &Namespace, found: Option<&ConfigMap>| plan(Some(namespace), found, || map("a"), corrected);
         assert_eq!(plan(&namespace, None), Some(Write::Create(map("a"))));
         assert!(matches!(plan(&namespace, Some(&map("b"))), Some(Write::Replace(next)) if next.data == map("a").data));
         assert_eq!(plan(&namespace, Some(&map("a"))), None);

@@ -46,7 +46,8 @@ pub fn replicaset(env: Env) -> Controller<ObjectKey> {
         move |pod: &Arc<Stored>| owners_of(pod, &sets)
     };
     let recorder = Recorder::new(&env, "replicaset-controller");
-    let reconciler = Sets { env: env.clone(), sets, pods, memory: Memory::default(), failures: Mutex::default(), recorder };
+    let reconciler =
+        Sets { env: env.clone(), sets, pods, memory: Memory::default(), failures: Mutex::default(), recorder };
     let (sets, pods) = (reconciler.sets.cache().clone(), reconciler.pods.cache().clone());
     Controller::new("replicaset-controller", &env, service(reconciler))
         .concurrency(5)
@@ -128,7 +129,9 @@ impl Sets {
     /// Active pods of all replica sets of the same owner, by node.
     fn neighbours(&self, set: &ReplicaSet) -> BTreeMap<String, usize> {
         let related = match meta::controller(&set.metadata) {
-            Some(owner) => self.sets.by_owner(&owner.uid).iter().map(|set| meta::uid(&set.metadata).to_owned()).collect(),
+            Some(owner) => {
+                self.sets.by_owner(&owner.uid).iter().map(|set| meta::uid(&set.metadata).to_owned()).collect()
+            }
             None => BTreeSet::from([meta::uid(&set.metadata).to_owned()]),
         };
         let pods = self.pods.snapshot();
@@ -269,7 +272,12 @@ impl Sets {
         }
     }
 
-    async fn report(&self, key: &ObjectKey, set: &ReplicaSet, status: Option<ReplicaSetStatus>) -> Result<(), PassError> {
+    async fn report(
+        &self,
+        key: &ObjectKey,
+        set: &ReplicaSet,
+        status: Option<ReplicaSetStatus>,
+    ) -> Result<(), PassError> {
         let Some(status) = status else { return Ok(()) };
         let sets: Api<ReplicaSet> = Api::namespaced(self.env.client.clone(), key.namespace_str());
         let next = ReplicaSet { status: Some(status), ..set.clone() };

@@ -45,7 +45,11 @@ pub(crate) enum Write {
 pub(crate) fn plan(state: State<'_>, now: Timestamp) -> Plan<Write, ReplicaSetStatus> {
     let Some(spec) = &state.set.spec else { return Plan::default() };
     let selector = Selector::from_label_selector(Some(&spec.selector)).unwrap_or_else(|_| Selector::nothing());
-    let claim = Claim::sort(&state.set.metadata, &selector, state.candidates.iter().filter(|pod| !pods::is_terminal(pod)).cloned());
+    let claim = Claim::sort(
+        &state.set.metadata,
+        &selector,
+        state.candidates.iter().filter(|pod| !pods::is_terminal(pod)).cloned(),
+    );
     let releases = claim.release.into_iter().map(Write::Release);
     let ownership: Vec<Write> = releases.chain(claim.adopt.into_iter().map(Write::Adopt)).collect();
     if !ownership.is_empty() {
@@ -83,7 +87,8 @@ fn status(
 ) -> ReplicaSetStatus {
     let spec = set.spec.clone().unwrap_or_default();
     let min_ready = spec.min_ready_seconds.unwrap_or_default();
-    let wanted_labels = spec.template.and_then(|template| template.metadata).and_then(|meta| meta.labels).unwrap_or_default();
+    let wanted_labels =
+        spec.template.and_then(|template| template.metadata).and_then(|meta| meta.labels).unwrap_or_default();
     let labelled = |pod: &Pod| {
         let labels = pod.metadata.labels.as_ref();
         wanted_labels.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))

@@ -13,7 +13,12 @@ const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Takes `count` pods to delete. `neighbours` counts, for each node, the active pods of the same application: the more
 /// there are, the sooner one of them goes, so that what stays is spread.
-pub(crate) fn victims(mut pods: Vec<Arc<Pod>>, count: usize, neighbours: &BTreeMap<String, usize>, now: Timestamp) -> Vec<Arc<Pod>> {
+pub(crate) fn victims(
+    mut pods: Vec<Arc<Pod>>,
+    count: usize,
+    neighbours: &BTreeMap<String, usize>,
+    now: Timestamp,
+) -> Vec<Arc<Pod>> {
     if count < pods.len() {
         pods.sort_by(|a, b| earlier(a, b, neighbours, now));
         pods.truncate(count);
@@ -66,9 +71,9 @@ fn restarts(pod: &Pod) -> i32 {
 /// down does not always take the newest (KEP-2185).
 fn age(a_time: Option<Timestamp>, b_time: Option<Timestamp>, a: &Pod, b: &Pod, now: Timestamp) -> Ordering {
     match (a_time, b_time) {
-        (Some(at), Some(bt)) if at != bt => magnitude(now, at)
-            .cmp(&magnitude(now, bt))
-            .then_with(|| meta::uid(&a.metadata).cmp(meta::uid(&b.metadata))),
+        (Some(at), Some(bt)) if at != bt => {
+            magnitude(now, at).cmp(&magnitude(now, bt)).then_with(|| meta::uid(&a.metadata).cmp(meta::uid(&b.metadata)))
+        }
         (None, Some(_)) => Ordering::Less,
         (Some(_), None) => Ordering::Greater,
         _ => Ordering::Equal,

@@ -15,13 +15,17 @@ fn now() -> Timestamp {
 }
 
 fn set(replicas: i32) -> ReplicaSet {
-    serde_json::from_value(json!({"metadata": {"name": "r", "uid": "r-1", "generation": 1}, "spec": {"replicas": replicas,
-        "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}}))
+    serde_json::from_value(
+        json!({"metadata": {"name": "r", "uid": "r-1", "generation": 1}, "spec": {"replicas": replicas,
+        "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}}),
+    )
     .unwrap()
 }
 
 fn pod(uid: &str, owner: Option<&str>, more: serde_json::Value) -> Arc<Pod> {
-    let owners = owner.map(|uid| json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": uid, "controller": true}]));
+    let owners = owner.map(
+        |uid| json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": uid, "controller": true}]),
+    );
     let mut pod = json!({"metadata": {"name": uid, "uid": uid, "labels": {"a": "b"}, "ownerReferences": owners,
         "creationTimestamp": "1970-01-12T00:00:00Z"}});
     pod.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -50,7 +54,13 @@ fn missing_pods_are_created_and_ended_ones_replaced() {
 #[test]
 fn ownership_comes_first() {
     let set = set(1);
-    let other = Pod { metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta { labels: None, ..pod("x", Some("r-1"), json!({})).metadata.clone() }, ..Default::default() };
+    let other = Pod {
+        metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+            labels: None,
+            ..pod("x", Some("r-1"), json!({})).metadata.clone()
+        },
+        ..Default::default()
+    };
     let pods = [pod("a", None, json!({})), Arc::new(other), pod("c", Some("other"), json!({}))];
     let plan = plan(state(&set, &pods), now());
     assert_eq!(plan.writes, [Write::Release(pods[1].clone()), Write::Adopt(pods[0].clone())]);

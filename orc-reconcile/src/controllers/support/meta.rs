@@ -84,6 +84,8 @@ pub(crate) fn namespace_is_ending(error: &ApiError) -> bool {
 
 /// Whether a failed write may have happened all the same.
 pub(crate) fn is_uncertain(error: &ApiError) -> bool {
-    matches!(error.reason(), Reason::Timeout | Reason::ServerTimeout | Reason::InternalError | Reason::ServiceUnavailable)
-        || error.code() >= 500
+    matches!(
+        error.reason(),
+        Reason::Timeout | Reason::ServerTimeout | Reason::InternalError | Reason::ServiceUnavailable
+    ) || error.code() >= 500
 }

@@ -75,11 +75,7 @@ pub(crate) fn next_at(wake: Option<Timestamp>, now: Timestamp) -> Next {
 /// Waits until caches have been filled once: an empty cache is not an empty cluster.
 pub(crate) async fn filled(caches: &[&std::sync::Arc<Cache>]) {
     for cache in caches {
-        while !cache.is_synced() {
-            // Not `synced`: several passes wait here at once, and tokio's watch channel wakes them in a random order, which
-            // no seed reaches. A cache filled from an empty store shows no revision: hence the short wait.
-            let _ = cache.observed(orc_core::Revision(1), std::time::Duration::from_millis(50)).await;
-        }
+        cache.synced().await;
     }
 }
 

@@ -58,7 +58,13 @@ pub(crate) fn node(pod: &Pod) -> &str {
 }
 
 /// A pod of a template, with a name made from the owner's, and the owner as its controller.
-pub(crate) fn of_template(template: &PodTemplateSpec, namespace: &str, name: &str, prefix: &str, owner: OwnerReference) -> Pod {
+pub(crate) fn of_template(
+    template: &PodTemplateSpec,
+    namespace: &str,
+    name: &str,
+    prefix: &str,
+    owner: OwnerReference,
+) -> Pod {
     let from = template.metadata.clone().unwrap_or_default();
     Pod {
         metadata: ObjectMeta {
