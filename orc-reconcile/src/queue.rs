@@ -174,6 +174,7 @@ impl<K: Key> Queue<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use orc_core::env::Rng;
     use proptest::prelude::*;
 
     fn at(seconds: i64) -> Timestamp {

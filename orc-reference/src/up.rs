@@ -1,6 +1,6 @@
 //! `orc up`: a whole cluster in the foreground.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn apply_files(args: &UpArgs, plane: &ControlPlane) -> anyhow::Result<()> 
 /// Pods reach the API through the bridge: a second listener, on the first node's gateway address.
 async fn inner_api(plane: &ControlPlane, net: &NodeNet, port: u16) -> anyhow::Result<Option<u16>> {
     let Some(gateway) = net.gateway() else { return Ok(None) };
-    let listener = match TcpListener::bind((Ipv4Addr::from(gateway), port)).await {
+    let listener = match TcpListener::bind((gateway, port)).await {
         Ok(listener) => listener,
         // The API listens on every address already.
         Err(_) if net.api_is_everywhere(plane) => return Ok(Some(port)),

@@ -4,7 +4,7 @@
 //!
 //! Each run starts a copy of the binary on an empty data folder, posts a pod as soon as the API takes it, and follows it
 //! by a watch. Then the pod is deleted, and after a pause the memory of all processes of the cluster is read. As root the
-//! clusters of a machine share its network: run it where no other cluster runs, or give `-- --pod-cidr 10.99.0.0/16`.
+//! clusters of a machine share its network: run it where no other one runs, or give `-- --service-cidr 10.112.0.0/12`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

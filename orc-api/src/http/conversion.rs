@@ -102,7 +102,7 @@ impl Served {
         if !given.is_empty() && given != *api_version {
             let (group, version) = given.split_once('/').unwrap_or(("", &given));
             let expected = api_version.split_once('/').unwrap_or(("", api_version));
-            let message = if group == expected.0 && version != expected.1 || group != expected.0 {
+            let message = if (group, version) != expected {
                 format!("the API version in the data ({given}) does not match the expected API version ({api_version})")
             } else {
                 format!("no kind {given_kind:?} is registered for version {given:?}")

@@ -158,7 +158,6 @@ impl Registry {
             doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 200, warnings });
         }
-        let written = |outcome| Written { outcome: Outcome::Persisted(outcome), code: 200, warnings };
         if rules::is_ready_to_go(&doc) && no_spec_finalizers(&doc) {
             self.remove(key, stored.revision).await.map_err(|e| (e, !pinned))?;
             // The answer is what the update made of the object, which was never stored.
@@ -167,11 +166,11 @@ impl Registry {
         }
         let body = doc.to_body();
         if body == stored.body {
-            return Ok(written(stored.clone()));
+            return Ok(Written { outcome: Outcome::Persisted(stored.clone()), code: 200, warnings });
         }
         let committed = self.store.commit(key, Some(body), Expect::At(stored.revision), None).await.map_err(|e| (e, !pinned))?;
         claim.keep();
-        Ok(written(committed.stored))
+        Ok(Written { outcome: Outcome::Persisted(committed.stored), code: 200, warnings })
     }
 }
 

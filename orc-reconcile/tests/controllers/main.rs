@@ -1,5 +1,6 @@
 //! The built-in loops over a store in memory: a cluster without a server, with virtual time.
 #![cfg(feature = "controllers")]
+#![allow(unreachable_pub, reason = "a test binary has no public items; `pub` marks what a module offers the others")]
 
 mod cluster;
 mod faults;

@@ -46,11 +46,11 @@ impl Graph {
         caches.retain(|id, _| served.contains(id));
         let mut new = Vec::new();
         for id in served {
-            if !caches.contains_key(&id) {
+            caches.entry(id).or_insert_with_key(|id| {
                 let cache = self.env.caches.cache(Interest::all(id.clone()).heads()).start();
                 new.push(cache.clone());
-                caches.insert(id, cache);
-            }
+                cache
+            });
         }
         new
     }

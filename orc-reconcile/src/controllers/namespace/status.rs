@@ -79,7 +79,7 @@ pub(crate) fn status(before: Option<&NamespaceStatus>, remaining: &Remaining, no
 }
 
 fn trouble(kind: &str, remaining: &Remaining) -> Option<String> {
-    let text = match kind {
+    match kind {
         "NamespaceDeletionContentFailure" => {
             let errors = &remaining.errors;
             (!errors.is_empty()).then(|| {
@@ -99,8 +99,7 @@ fn trouble(kind: &str, remaining: &Remaining) -> Option<String> {
                 .then(|| format!("Some content in the namespace has finalizers remaining: {}", list.join(", ")))
         }
         _ => None,
-    };
-    text
+    }
 }
 
 #[cfg(test)]
