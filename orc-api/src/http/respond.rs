@@ -89,7 +89,9 @@ pub(super) fn failure(error: &ApiError) -> Response<Body> {
 pub(super) fn warn(response: &mut Response<Body>, warnings: &[String]) {
     for warning in warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\""))
+            && !response.headers().get_all(WARNING).iter().any(|told| told == value)
+        {
             response.headers_mut().append(WARNING, value);
         }
     }
