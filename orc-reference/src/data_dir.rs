@@ -42,7 +42,7 @@ impl DataDir {
         if let Some(path) = &args.data_dir {
             return Ok(path.clone());
         }
-        if rustix::process::geteuid().is_root() {
+        if is_machine_root() {
             return Ok(PathBuf::from("/var/lib/orc"));
         }
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
@@ -74,4 +74,11 @@ impl DataDir {
     pub fn kubeconfig(&self) -> PathBuf {
         self.0.join("kubeconfig")
     }
+}
+
+/// Whether this is root of the machine, and not an ordinary user who is root of a user namespace (as `orc up` is after it
+/// has executed itself again).
+fn is_machine_root() -> bool {
+    let everybody = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    rustix::process::geteuid().is_root() && fs::read_to_string("/proc/self/uid_map").is_ok_and(everybody)
 }

@@ -348,9 +348,14 @@ impl Work {
         for event in events {
             self.context.recorder.record(&pod, &event);
         }
+        // A pod that was taken up after a restart may have no news for a long time, but is asked for its logs at once.
+        let mut views = self.context.views.lock();
+        if status.is_some() || !views.contains_key(&worker.key) {
+            let status = status.clone().unwrap_or_else(|| worker.machine.status().clone());
+            views.insert(worker.key.clone(), View { pod: pod.clone(), status });
+        }
+        drop(views);
         if let Some(status) = status {
-            let view = View { pod: pod.clone(), status: status.clone() };
-            self.context.views.lock().insert(worker.key.clone(), view);
             worker.pending = Some(status);
         }
         if let Some(at) = wake

@@ -183,6 +183,12 @@ impl PodQueue {
         for plugin in plugins {
             for uid in self.refused_by.get(plugin).cloned().unwrap_or_default() {
                 self.unlist(&uid);
+                // A pod that met no node at all was not tried: there is nothing to back off from.
+                if plugin == NO_NODES
+                    && let Some(entry) = self.entries.get_mut(&uid)
+                {
+                    (entry.blocked, entry.attempts) = (now, 0);
+                }
                 self.ready(&uid, now);
             }
         }

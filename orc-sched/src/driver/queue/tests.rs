@@ -90,3 +90,13 @@ fn a_parked_pod_is_tried_again_when_its_wish_changes() {
     queue.park(&"a".into(), vec!["Fit"], at(5));
     assert_eq!((queue.depths(), queue.contains("a")), (Depths::default(), false));
 }
+
+#[test]
+fn a_pod_that_met_no_node_is_tried_as_soon_as_there_is_one() {
+    let mut queue = PodQueue::new(Timing::default());
+    queue.put(pod("a", 0), at(0));
+    assert_eq!(popped(&mut queue, 0).as_deref(), Some("a"));
+    queue.park(&"a".into(), Vec::new(), at(0));
+    queue.wake(&hints(&[Hint::NodeAdded]), at(0), |_, _| false);
+    assert_eq!(popped(&mut queue, 0).as_deref(), Some("a"));
+}
