@@ -9,7 +9,7 @@
 //! | [`doc`] | [`Doc`], the object in flight between decoding and commit |
 //! | [`head`] | [`Head`], what every loop wants to know of an object without decoding it |
 //! | [`error`] | [`ApiError`], Kubernetes' `Status` as an error |
-//! | [`env`] | clock, ids, randomness and spawning: the only ways to reach outside |
+//! | [`mod@env`] | clock, ids, randomness and spawning: the only ways to reach outside |
 //! | [`schema`] | the schema table that drives every codec |
 //! | [`catalogue`] | the resources that are served |
 //! | [`patch`], [`apply`] | JSON patch, merge patch, strategic merge patch; server-side apply |

@@ -6,7 +6,7 @@
 //! | [`table`] | [`RoutingTable`], a persistent map of routes, and the differences between two of them |
 //! | [`plane`] | [`DataPlane`], what carries the connections |
 //! | [`userspace`] | a data plane of listening sockets, which needs no root and no program |
-//! | [`router`] | the loop that keeps a data plane up to date |
+//! | [`mod@router`] | the loop that keeps a data plane up to date |
 //!
 //! Not here yet: nftables, UDP, session affinity, cluster DNS, network policies.
 
