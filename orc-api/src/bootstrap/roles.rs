@@ -71,7 +71,9 @@ fn binding(namespace: &str, name: &str, to: &str, subjects: &[&str]) -> Value {
     let subject = |text: &&str| {
         let (kind, rest) = text.split_once(':').unwrap_or(("User", text));
         match rest.split_once('/') {
-            Some((namespace, name)) if kind == "ServiceAccount" => json!({"kind": kind, "name": name, "namespace": namespace}),
+            Some((namespace, name)) if kind == "ServiceAccount" => {
+                json!({"kind": kind, "name": name, "namespace": namespace})
+            }
             _ => json!({"kind": kind, "name": rest, "apiGroup": API}),
         }
     };
@@ -86,7 +88,8 @@ mod tests {
     #[test]
     fn roles_and_bindings_read_back() {
         let all = defaults();
-        let named = |kind: &str, name: &str| all.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name).unwrap();
+        let named =
+            |kind: &str, name: &str| all.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name).unwrap();
         let admin = named("ClusterRole", "cluster-admin");
         assert_eq!(admin["rules"][0], json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
         assert!(named("ClusterRole", "view")["aggregationRule"].is_object());

@@ -40,7 +40,8 @@ pub fn resources(catalogue: &Catalogue, group: &str, version: &str) -> Option<Va
         return None;
     }
     let resources: Vec<Value> = served.iter().flat_map(plain_entries).collect();
-    let mut list = json!({"kind": "APIResourceList", "groupVersion": group_version(group, version), "resources": resources});
+    let mut list =
+        json!({"kind": "APIResourceList", "groupVersion": group_version(group, version), "resources": resources});
     if !group.is_empty() {
         list["apiVersion"] = "v1".into();
     }
@@ -74,7 +75,8 @@ fn put_list(entry: &mut Value, name: &str, list: &[String]) {
 /// The aggregated form: everything in one document, of the core group or of all others.
 pub fn aggregated(catalogue: &Catalogue, core: bool) -> Value {
     let wanted = |group: &GroupInfo| group.name.is_empty() == core;
-    let items: Vec<Value> = catalogue.groups().iter().filter(|g| wanted(g)).map(|g| aggregated_group(catalogue, g)).collect();
+    let items: Vec<Value> =
+        catalogue.groups().iter().filter(|g| wanted(g)).map(|g| aggregated_group(catalogue, g)).collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 

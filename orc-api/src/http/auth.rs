@@ -16,7 +16,11 @@ impl ApiService {
     ///
     /// # Errors
     /// 401 for a token that proves nothing.
-    pub(super) async fn authenticate(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Identity, ApiError> {
+    pub(super) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Identity, ApiError> {
         if let Some(identity) = extensions.get::<Identity>() {
             return Ok(identity.clone());
         }

@@ -72,7 +72,9 @@ fn decode_json(body: &[u8], message: Option<MessageRef>) -> Result<Decoded, ApiE
     let decoded = Doc::decode(body)?;
     let strict = match message {
         // A value of a wrong type is told by the registry, which knows the kind by then.
-        Some(_) => schema::decode_json(body, message).map(|typed| typed.strict.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        Some(_) => schema::decode_json(body, message)
+            .map(|typed| typed.strict.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
         None => decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect(),
     };
     Ok(Decoded { doc: decoded.doc, strict })

@@ -79,7 +79,8 @@ impl ApiService {
                 list_body(&head, listing.items.iter().map(|item| served.present(item, None, false)))
             }
             Form::Metadata => {
-                let head = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": meta});
+                let head =
+                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": meta});
                 let items = listing.items.iter().map(|item| {
                     let value = metadata_only(item, None, "PartialObjectMetadata")?;
                     Ok(vec![Bytes::from(value.to_string())])
@@ -95,9 +96,16 @@ impl ApiService {
     }
 
     /// A Table of objects.
-    pub(super) fn table<S: std::borrow::Borrow<Stored>>(&self, served: &Served, items: &[S], at: Revision, query: &Query) -> Result<Value, ApiError> {
+    pub(super) fn table<S: std::borrow::Borrow<Stored>>(
+        &self,
+        served: &Served,
+        items: &[S],
+        at: Revision,
+        query: &Query,
+    ) -> Result<Value, ApiError> {
         let now = self.config().clock.now();
-        let rows = items.iter().map(|item| row(served, item.borrow(), None, query, now)).collect::<Result<Vec<_>, _>>()?;
+        let rows =
+            items.iter().map(|item| row(served, item.borrow(), None, query, now)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": at.to_string()},
             "columnDefinitions": table::columns(&served.info, &served.version), "rows": rows,
@@ -106,7 +114,13 @@ impl ApiService {
 }
 
 /// One row of a Table; `includeObject` says how much of the object goes with it.
-pub(super) fn row(served: &Served, item: &Stored, at: Option<Revision>, query: &Query, now: jiff::Timestamp) -> Result<Value, ApiError> {
+pub(super) fn row(
+    served: &Served,
+    item: &Stored,
+    at: Option<Revision>,
+    query: &Query,
+    now: jiff::Timestamp,
+) -> Result<Value, ApiError> {
     let value: Value = serde_json::from_slice(&join(served.present(item, at, true)?)).map_err(ApiError::internal)?;
     let cells = table::cells(&served.info, &served.version, &value, now);
     Ok(match query.get("includeObject") {

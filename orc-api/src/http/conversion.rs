@@ -37,7 +37,10 @@ impl ApiService {
     /// 404 as kube-apiserver answers for paths it does not serve, 405 for verbs the resource does not have.
     pub(super) fn served(&self, info: &Resolved) -> Result<Served, ApiError> {
         let catalogue = self.config().registry.catalogue();
-        let missing = || ApiError::new(Reason::NotFound, "the server could not find the requested resource").with_details(Default::default());
+        let missing = || {
+            ApiError::new(Reason::NotFound, "the server could not find the requested resource")
+                .with_details(Default::default())
+        };
         let served = catalogue.served(&info.group, &info.version, &info.resource).ok_or_else(missing)?;
         let api_version = |group: &str, version: &str| {
             if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
@@ -100,8 +103,9 @@ impl Served {
         let (api_version, kind) = &self.body;
         let (given, given_kind) = (doc.api_version().to_owned(), doc.kind().to_owned());
         if !given.is_empty() && given != *api_version {
-            let message =
-                format!("the API version in the data ({given}) does not match the expected API version ({api_version})");
+            let message = format!(
+                "the API version in the data ({given}) does not match the expected API version ({api_version})"
+            );
             return Err(ApiError::bad_request(message));
         }
         if !given_kind.is_empty() && given_kind != *kind {
@@ -120,7 +124,12 @@ impl Served {
     ///
     /// # Errors
     /// When the conversion fails.
-    pub(super) fn present(&self, stored: &Stored, at: Option<Revision>, with_gvk: bool) -> Result<Vec<Bytes>, ApiError> {
+    pub(super) fn present(
+        &self,
+        stored: &Stored,
+        at: Option<Revision>,
+        with_gvk: bool,
+    ) -> Result<Vec<Bytes>, ApiError> {
         if !self.converts {
             return Ok(stored.frame(at, with_gvk).into());
         }
@@ -148,7 +157,10 @@ impl Served {
                 || self.info.version(&self.version).is_some_and(|version| version.fields.iter().any(|f| f == name));
             if !known {
                 // Kinds with selectable fields of their own word it themselves.
-                let own = self.info.version(&self.version).is_some_and(|version| version.fields.iter().any(|f| !f.starts_with("metadata.")));
+                let own = self
+                    .info
+                    .version(&self.version)
+                    .is_some_and(|version| version.fields.iter().any(|f| !f.starts_with("metadata.")));
                 let message = if own || (self.group.is_empty() && self.resource == "namespaces") {
                     format!("field label not supported: {name}")
                 } else {

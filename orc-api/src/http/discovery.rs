@@ -39,7 +39,8 @@ impl ApiService {
 
 fn wants_aggregated(request: &Request<Body>) -> bool {
     let Some(accept) = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()) else { return false };
-    let first = accept.split(',').map(str::trim).find(|clause| clause.starts_with("application/json") || *clause == "*/*");
+    let first =
+        accept.split(',').map(str::trim).find(|clause| clause.starts_with("application/json") || *clause == "*/*");
     first.is_some_and(|clause| {
         let has = |part: &str| clause.split(';').any(|p| p.trim() == part);
         has("g=apidiscovery.k8s.io") && has("v=v2") && has("as=APIGroupDiscoveryList")

@@ -33,7 +33,9 @@ pub(super) async fn finished(response: Response<Body>, encoding: Encoding) -> Re
     let value: Value = serde_json::from_slice(&bytes).map_err(ApiError::internal)?;
     let (media_type, bytes) = match encoding {
         Encoding::Json => return Ok(Response::from_parts(parts, respond::full(bytes))),
-        Encoding::Yaml => ("application/yaml", Bytes::from(serde_saphyr::to_string(&value).map_err(ApiError::internal)?)),
+        Encoding::Yaml => {
+            ("application/yaml", Bytes::from(serde_saphyr::to_string(&value).map_err(ApiError::internal)?))
+        }
         Encoding::Protobuf => match protobuf(&value)? {
             Some(sealed) => (PROTOBUF, sealed),
             None => return Ok(Response::from_parts(parts, respond::full(bytes))),
@@ -100,7 +102,9 @@ mod tests {
 
     #[test]
     fn an_event_carries_its_object_in_an_envelope() {
-        let line = json!({"type": "ADDED", "object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}}).to_string();
+        let line =
+            json!({"type": "ADDED", "object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}})
+                .to_string();
         let frame = event(line.as_bytes()).unwrap();
         let length = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
         assert_eq!(length, frame.len() - 4);

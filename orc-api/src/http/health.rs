@@ -21,7 +21,8 @@ const SWAGGER_PROTO_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v
 impl ApiService {
     pub(super) fn path(&self, path: &str, query: &Query, request: &Request<Body>) -> Result<Response<Body>, ApiError> {
         if request.method() != http::Method::GET && request.method() != http::Method::HEAD {
-            return Err(ApiError::new(Reason::NotFound, "the server could not find the requested resource").with_details(Default::default()));
+            return Err(ApiError::new(Reason::NotFound, "the server could not find the requested resource")
+                .with_details(Default::default()));
         }
         match path.trim_end_matches('/') {
             "/healthz" | "/livez" => Ok(self.health(path, query)),

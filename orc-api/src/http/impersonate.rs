@@ -19,11 +19,24 @@ impl ApiService {
     ///
     /// # Errors
     /// 400 for headers without a user, 403 when the asker may not act as that identity.
-    pub(super) fn impersonate(&self, headers: &HeaderMap, asker: Identity, info: &RequestInfo) -> Result<Identity, ApiError> {
+    pub(super) fn impersonate(
+        &self,
+        headers: &HeaderMap,
+        asker: Identity,
+        info: &RequestInfo,
+    ) -> Result<Identity, ApiError> {
         let Some(wanted) = wanted(headers)? else { return Ok(asker) };
         let authorizer = self.config().registry.authorizer();
         for asks in demands(&wanted) {
-            let asks = Attributes { verb: "impersonate", group: asks.group, resource: asks.resource, subresource: &asks.sub, namespace: &asks.namespace, name: &asks.name, path: "" };
+            let asks = Attributes {
+                verb: "impersonate",
+                group: asks.group,
+                resource: asks.resource,
+                subresource: &asks.sub,
+                namespace: &asks.namespace,
+                name: &asks.name,
+                path: "",
+            };
             if !authorizer.permits(&asker, &asks) {
                 let refused = info.attributes();
                 let verb = format!("impersonate-on:user-info:{}", refused.verb);
@@ -49,7 +62,9 @@ fn wanted(headers: &HeaderMap) -> Result<Option<Identity>, ApiError> {
         return Ok(None);
     }
     if who.user.is_empty() {
-        return Err(ApiError::bad_request("requested to impersonate groups, a uid or extra fields without impersonating a user name"));
+        return Err(ApiError::bad_request(
+            "requested to impersonate groups, a uid or extra fields without impersonating a user name",
+        ));
     }
     Ok(Some(who))
 }
@@ -64,7 +79,13 @@ struct Demand {
 
 /// What the asker must be allowed to impersonate, part by part.
 fn demands(who: &Identity) -> Vec<Demand> {
-    let demand = |group, resource, name: &str| Demand { group, resource, sub: String::new(), namespace: String::new(), name: name.to_owned() };
+    let demand = |group, resource, name: &str| Demand {
+        group,
+        resource,
+        sub: String::new(),
+        namespace: String::new(),
+        name: name.to_owned(),
+    };
     let user = match account(&who.user) {
         Some((namespace, name)) => Demand { namespace: namespace.to_owned(), ..demand("", "serviceaccounts", name) },
         None => demand("", "users", &who.user),
@@ -75,7 +96,11 @@ fn demands(who: &Identity) -> Vec<Demand> {
         all.push(demand("authentication.k8s.io", "uids", &who.uid));
     }
     for (key, values) in &who.extra {
-        all.extend(values.iter().map(|value| Demand { sub: key.clone(), ..demand("authentication.k8s.io", "userextras", value) }));
+        all.extend(
+            values
+                .iter()
+                .map(|value| Demand { sub: key.clone(), ..demand("authentication.k8s.io", "userextras", value) }),
+        );
     }
     all
 }
@@ -112,7 +137,10 @@ mod tests {
         let who = wanted(&headers).unwrap().unwrap();
         assert_eq!(who.extra["acme.com/project"], ["p"]);
         assert_eq!(demands(&who).iter().map(|d| d.resource).collect::<Vec<_>>(), ["serviceaccounts", "userextras"]);
-        assert_eq!(complete(who).groups, ["system:serviceaccounts", "system:serviceaccounts:d", "system:authenticated"]);
+        assert_eq!(
+            complete(who).groups,
+            ["system:serviceaccounts", "system:serviceaccounts:d", "system:authenticated"]
+        );
         assert_eq!(complete(Identity { user: ANONYMOUS.to_owned(), ..Identity::default() }).groups, [UNAUTHENTICATED]);
     }
 }

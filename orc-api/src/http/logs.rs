@@ -13,7 +13,9 @@ use super::{Body, respond};
 impl ApiService {
     pub(super) async fn logs(&self, call: Call) -> Result<Response<Body>, ApiError> {
         let served = self.served(&call.info)?;
-        let Target::Named(key, _) = target(&call, &served) else { return Err(ApiError::internal("a log request names no pod")) };
+        let Target::Named(key, _) = target(&call, &served) else {
+            return Err(ApiError::internal("a log request names no pod"));
+        };
         let gotten = self.client(&call).get(&Target::object(key), &ReadOptions::default()).await?;
         let pod = gotten.stored()?.view::<Pod>()?;
         let container = container(&pod, call.query.get("container"))?;
@@ -23,7 +25,8 @@ impl ApiService {
         }
         let path = format!("/containerLogs/{}/{}/{container}", call.info.namespace, call.info.name);
         let query = call.request.uri().query().unwrap_or_default();
-        let uri: Uri = format!("{path}?{query}").parse().map_err(|e| ApiError::bad_request(format!("log options: {e}")))?;
+        let uri: Uri =
+            format!("{path}?{query}").parse().map_err(|e| ApiError::bad_request(format!("log options: {e}")))?;
         let mut request = Request::new(respond::full(bytes::Bytes::new()));
         *request.uri_mut() = uri;
         let mut service = self.config().nodes.dial(&node).await?;
@@ -45,7 +48,8 @@ fn container(pod: &Pod, named: Option<&str>) -> Result<String, ApiError> {
         None => match plain.as_slice() {
             [only] => Ok((*only).to_owned()),
             many => {
-                let mut why = format!("a container name must be specified for pod {name}, choose one of: [{}]", many.join(" "));
+                let mut why =
+                    format!("a container name must be specified for pod {name}, choose one of: [{}]", many.join(" "));
                 if !init.is_empty() {
                     why.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
                 }

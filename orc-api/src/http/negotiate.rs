@@ -57,7 +57,9 @@ pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
 }
 
 fn picked(headers: &HeaderMap) -> Option<(Form, Encoding)> {
-    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return Some((Form::Object, Encoding::Json)) };
+    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else {
+        return Some((Form::Object, Encoding::Json));
+    };
     accept.split(',').find_map(offer)
 }
 

@@ -2,20 +2,20 @@
 
 use bytes::Bytes;
 use http::Response;
+use orc_core::Revision;
 use orc_core::validation::{FieldError, FieldPath};
 use orc_core::{ApiError, Doc, Name, ObjectKey, Reason};
 use orc_store::client::{
-    DeleteOptions, Freshness, Gotten, Intent, ObjectClient as _, Outcome, PatchKind, Preconditions, Propagation, ReadOptions, Scope,
-    Subresource, Target, WriteOptions, WriteRequest, Written,
+    DeleteOptions, Freshness, Gotten, Intent, ObjectClient as _, Outcome, PatchKind, Preconditions, Propagation,
+    ReadOptions, Scope, Subresource, Target, WriteOptions, WriteRequest, Written,
 };
-use orc_core::Revision;
 use serde_json::{Value, json};
 
+use super::body::Decoded;
 use super::conversion::Served;
 use super::negotiate::{self, Form};
 use super::query::Query;
 use super::service::{ApiService, Call};
-use super::body::Decoded;
 use super::{Body, body, options, respond};
 
 type Answer = Result<Response<Body>, ApiError>;
@@ -134,7 +134,10 @@ fn create_target(call: &Call, served: &Served, doc: &Doc) -> Result<Target, ApiE
     }
     let prefix = doc.str_at(&["metadata", "generateName"]).unwrap_or_default();
     if doc.name().is_empty() && !prefix.is_empty() {
-        let scope = Scope { resource: served.id.clone(), namespace: served.namespaced.then(|| Name::new(&call.info.namespace)) };
+        let scope = Scope {
+            resource: served.id.clone(),
+            namespace: served.namespaced.then(|| Name::new(&call.info.namespace)),
+        };
         return Ok(Target::Generated { scope, prefix: prefix.to_owned() });
     }
     Ok(Target::Named(key(call, served, doc.name()), None))
@@ -148,7 +151,9 @@ fn check_name(doc: &Doc, call: &Call) -> Result<(), ApiError> {
         return Err(ApiError::bad_request(why));
     }
     if name != url {
-        return Err(ApiError::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({url})")));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({url})"
+        )));
     }
     let (given, namespace) = (doc.namespace(), &call.info.namespace);
     if !given.is_empty() && given != namespace && call.info.resource != "namespaces" {
@@ -171,7 +176,8 @@ pub(super) async fn take_delete(mut call: Call) -> Result<(Call, DeleteOptions, 
     let mut write = options::write("DeleteOptions", &call.query, Vec::new(), false)?;
     let given = if bytes.is_empty() { json!({}) } else { delete_options(&call, &bytes)? };
     let mut errors = Vec::new();
-    let listed = given.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let listed =
+        given.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     write.dry_run |= options::dry_run(listed, &mut errors);
     // A body speaks for itself: the query counts only where there is none.
     let query = |name: &str| if bytes.is_empty() { call.query.get(name).map(str::to_owned) } else { None };
@@ -180,7 +186,10 @@ pub(super) async fn take_delete(mut call: Call) -> Result<(Call, DeleteOptions, 
         Some(seconds) => Some(seconds),
         None => query("gracePeriodSeconds").map(|text| text.parse().map_err(|_| bad_number(&text))).transpose()?,
     };
-    let orphan = given.get("orphanDependents").and_then(Value::as_bool).or_else(|| query("orphanDependents").map(|text| text == "true"));
+    let orphan = given
+        .get("orphanDependents")
+        .and_then(Value::as_bool)
+        .or_else(|| query("orphanDependents").map(|text| text == "true"));
     let propagation = propagation(text("propagationPolicy").as_deref(), orphan, &mut errors);
     options::check("DeleteOptions", &errors)?;
     let conditions = given.get("preconditions").cloned().unwrap_or_default();
@@ -199,7 +208,9 @@ fn delete_options(call: &Call, bytes: &[u8]) -> Result<Value, ApiError> {
     let doc = body::decode(call.request.headers(), bytes, None)?.doc;
     if !matches!(doc.kind(), "" | "DeleteOptions") {
         let (kind, version) = (doc.kind(), doc.api_version());
-        return Err(ApiError::bad_request(format!("no kind {kind:?} is registered for version {version:?} in the scheme of options")));
+        return Err(ApiError::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in the scheme of options"
+        )));
     }
     Ok(doc.into_value())
 }
@@ -226,9 +237,14 @@ impl ApiService {
     async fn create_virtual(&self, call: Call, served: &Served, doc: Doc, options: WriteOptions) -> Answer {
         if call.info.resource == "bindings" && call.info.group.is_empty() {
             let pods = orc_core::ResourceId::new("", "pods");
-            let key = ObjectKey { resource: pods, namespace: Some(Name::new(&call.info.namespace)), name: Name::new(doc.name()) };
+            let key = ObjectKey {
+                resource: pods,
+                namespace: Some(Name::new(&call.info.namespace)),
+                name: Name::new(doc.name()),
+            };
             let target = Target::Named(key, Some(Subresource::BINDING));
-            let written = self.client(&call).write(WriteRequest { target, intent: Intent::Create(doc), options }).await?;
+            let written =
+                self.client(&call).write(WriteRequest { target, intent: Intent::Create(doc), options }).await?;
             return self.written(Form::Object, served, &written, &call.query);
         }
         let Call { who, info, .. } = call;

@@ -38,7 +38,11 @@ pub(super) fn write(kind: &str, query: &Query, strict: Vec<String>, apply: bool)
         Some("Ignore") => FieldValidation::Ignore,
         Some("Strict") => FieldValidation::Strict,
         Some(other) => {
-            errors.push(FieldError::not_supported(&FieldPath::new("fieldValidation"), other, &["", "Ignore", "Strict", "Warn"]));
+            errors.push(FieldError::not_supported(
+                &FieldPath::new("fieldValidation"),
+                other,
+                &["", "Ignore", "Strict", "Warn"],
+            ));
             FieldValidation::Warn
         }
     };
@@ -86,19 +90,28 @@ pub(super) fn list(query: &Query, watch: bool) -> Result<(), ApiError> {
     let mut errors = Vec::new();
     if watch {
         if initial && matching != "NotOlderThan" {
-            errors.push(FieldError::forbidden(&path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            errors.push(FieldError::forbidden(
+                &path,
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
             if !matching.is_empty() {
                 errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
             }
         } else if !initial && !matching.is_empty() {
-            errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+            errors.push(FieldError::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
         }
         return check("ListOptions", &errors);
     }
     if !matching.is_empty() {
         let revision = query.get("resourceVersion").unwrap_or_default();
         if revision.is_empty() {
-            errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            errors.push(FieldError::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
         }
         if query.get("continue").is_some() {
             errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
@@ -107,11 +120,17 @@ pub(super) fn list(query: &Query, watch: bool) -> Result<(), ApiError> {
             errors.push(FieldError::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
         }
         if matching == "Exact" && revision == "0" {
-            errors.push(FieldError::forbidden(&path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+            errors.push(FieldError::forbidden(
+                &path,
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ));
         }
     }
     if initial {
-        errors.push(FieldError::forbidden(&FieldPath::new("sendInitialEvents"), "sendInitialEvents is forbidden for list"));
+        errors.push(FieldError::forbidden(
+            &FieldPath::new("sendInitialEvents"),
+            "sendInitialEvents is forbidden for list",
+        ));
     }
     check("ListOptions", &errors)
 }
@@ -121,16 +140,22 @@ mod tests {
     use super::*;
 
     fn refused(kind: &str, text: &str, apply: bool) -> String {
-        write(kind, &Query::parse(Some(text)), Vec::new(), apply).map(|_| String::new()).unwrap_or_else(|e| e.message().to_owned())
+        write(kind, &Query::parse(Some(text)), Vec::new(), apply)
+            .map(|_| String::new())
+            .unwrap_or_else(|e| e.message().to_owned())
     }
 
     #[test]
     fn options_are_checked_together() {
         assert_eq!(refused("CreateOptions", "fieldManager=a&dryRun=All&fieldValidation=Strict", false), "");
-        assert!(refused("PatchOptions", "", true).contains("fieldManager: Required value: is required for apply patch"));
+        assert!(
+            refused("PatchOptions", "", true).contains("fieldManager: Required value: is required for apply patch")
+        );
         assert!(refused("PatchOptions", "force=true", false).contains("force: Forbidden"));
         assert!(refused("CreateOptions", "dryRun=Some", false).contains("dryRun: Unsupported value"));
-        assert!(refused("CreateOptions", "fieldManager=a%0Ab", false).contains("invalid character U+000A (at position 1)"));
+        assert!(
+            refused("CreateOptions", "fieldManager=a%0Ab", false).contains("invalid character U+000A (at position 1)")
+        );
     }
 
     #[test]

@@ -39,7 +39,9 @@ impl Query {
     fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| {
             text.parse().map_err(|_| {
-                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax in query parameter {name}"))
+                ApiError::bad_request(format!(
+                    "strconv.ParseInt: parsing {text:?}: invalid syntax in query parameter {name}"
+                ))
             })
         };
         self.get(name).map(parse).transpose()
@@ -48,8 +50,7 @@ impl Query {
     /// `labelSelector` and `fieldSelector`.
     pub(super) fn selection(&self) -> Result<Selection, ApiError> {
         let labels = self.get("labelSelector").unwrap_or_default();
-        let labels = Selector::parse(labels)
-            .map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let labels = Selector::parse(labels).map_err(|e| ApiError::bad_request(e.to_string()))?;
         let fields = self.get("fieldSelector").unwrap_or_default();
         let fields = FieldSelector::parse(fields).map_err(|e| ApiError::bad_request(e.to_string()))?;
         Ok(Selection { labels, fields })

@@ -154,7 +154,10 @@ mod tests {
         let scale = resource(Method::PUT, "/apis/apps/v1/namespaces/d/deployments/w/scale");
         assert_eq!((scale.verb, scale.group.as_str(), scale.subresource.as_str()), ("update", "apps", "scale"));
         let namespace = resource(Method::DELETE, "/api/v1/namespaces/d");
-        assert_eq!((namespace.verb, namespace.resource.as_str(), namespace.name.as_str()), ("delete", "namespaces", "d"));
+        assert_eq!(
+            (namespace.verb, namespace.resource.as_str(), namespace.name.as_str()),
+            ("delete", "namespaces", "d")
+        );
         let finalize = resource(Method::PUT, "/api/v1/namespaces/d/finalize");
         assert_eq!((finalize.resource.as_str(), finalize.subresource.as_str()), ("namespaces", "finalize"));
         let all = resource(Method::GET, "/apis/apps/v1/deployments");

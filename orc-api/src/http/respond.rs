@@ -53,7 +53,8 @@ pub(super) fn text(code: u16, text: impl Into<String>) -> Response<Body> {
 
 /// 404 for a version or resource that is not served.
 pub(super) fn not_served() -> ApiError {
-    ApiError::new(orc_core::Reason::NotFound, "the server could not find the requested resource").with_details(Default::default())
+    ApiError::new(orc_core::Reason::NotFound, "the server could not find the requested resource")
+        .with_details(Default::default())
 }
 
 /// 404 with no body at all.

@@ -20,7 +20,12 @@ impl ApiService {
     ///
     /// # Errors
     /// 422 for a question that makes no sense.
-    pub(super) async fn review(&self, who: &Identity, info: &Resolved, mut doc: Doc) -> Result<Option<Response<Body>>, ApiError> {
+    pub(super) async fn review(
+        &self,
+        who: &Identity,
+        info: &Resolved,
+        mut doc: Doc,
+    ) -> Result<Option<Response<Body>>, ApiError> {
         let status = match info.resource.as_str() {
             "selfsubjectreviews" => {
                 doc.set(&["metadata", "creationTimestamp"], timestamp(self.config().clock.now()));
@@ -48,8 +53,13 @@ impl ApiService {
         if token.is_empty() {
             return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
         }
-        let wanted: Vec<&str> =
-            doc.at(&["spec", "audiences"]).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let wanted: Vec<&str> = doc
+            .at(&["spec", "audiences"])
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let ours = wanted.is_empty() || wanted.contains(&ISSUER);
         for authenticator in self.config().tokens.iter().filter(|_| ours) {
             if let Some(who) = authenticator.authenticate(token).await {
@@ -65,7 +75,11 @@ impl ApiService {
         let text = |path: &[&str]| doc.str_at(path).unwrap_or_default();
         let of = |field: &str| text(&["spec", "resourceAttributes", field]);
         let asks = Attributes {
-            verb: if doc.at(&["spec", "resourceAttributes"]).is_some_and(|v| !v.is_null()) { of("verb") } else { text(&["spec", "nonResourceAttributes", "verb"]) },
+            verb: if doc.at(&["spec", "resourceAttributes"]).is_some_and(|v| !v.is_null()) {
+                of("verb")
+            } else {
+                text(&["spec", "nonResourceAttributes", "verb"])
+            },
             group: of("group"),
             resource: of("resource"),
             subresource: of("subresource"),
@@ -87,7 +101,8 @@ impl ApiService {
             return Err(ApiError::bad_request("no namespace on request"));
         }
         let rules = self.config().registry.authorizer().rules_of(who, namespace);
-        let (paths, resources): (Vec<&PolicyRule>, Vec<&PolicyRule>) = rules.iter().partition(|rule| !rule.non_resource_urls.is_empty());
+        let (paths, resources): (Vec<&PolicyRule>, Vec<&PolicyRule>) =
+            rules.iter().partition(|rule| !rule.non_resource_urls.is_empty());
         let resource = |rule: &&PolicyRule| {
             let mut out = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
             if !rule.resource_names.is_empty() {
@@ -134,7 +149,9 @@ fn invalid(error: FieldError) -> ApiError {
 fn asker(doc: &Doc) -> Result<Identity, ApiError> {
     let spec = doc.at(&["spec"]).cloned().unwrap_or_default();
     let text = |name: &str| spec.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let texts = |value: &Value| value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect::<Vec<_>>();
+    let texts = |value: &Value| {
+        value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
     let extra = spec.get("extra").and_then(Value::as_object).into_iter().flatten();
     let who = Identity {
         user: text("user"),
@@ -144,7 +161,11 @@ fn asker(doc: &Doc) -> Result<Identity, ApiError> {
     };
     if who.user.is_empty() && who.groups.is_empty() {
         let root = FieldPath::new("spec");
-        return Err(invalid(FieldError::invalid(&root.child("user"), "", "at least one of user or group must be specified")));
+        return Err(invalid(FieldError::invalid(
+            &root.child("user"),
+            "",
+            "at least one of user or group must be specified",
+        )));
     }
     Ok(who)
 }
@@ -159,9 +180,15 @@ fn check_attributes(doc: &Doc) -> Result<(), ApiError> {
         }
         (Some(_), Some(_)) => {
             let why = "cannot be specified in combination with resourceAttributes";
-            Err(invalid(FieldError::invalid(&spec.child("nonResourceAttributes"), given("nonResourceAttributes").cloned().unwrap_or_default(), why)))
+            Err(invalid(FieldError::invalid(
+                &spec.child("nonResourceAttributes"),
+                given("nonResourceAttributes").cloned().unwrap_or_default(),
+                why,
+            )))
         }
-        (Some(resource), None) => ["fieldSelector", "labelSelector"].iter().try_for_each(|name| check_selector(resource, name)),
+        (Some(resource), None) => {
+            ["fieldSelector", "labelSelector"].iter().try_for_each(|name| check_selector(resource, name))
+        }
         (None, Some(_)) => Ok(()),
     }
 }
@@ -174,8 +201,15 @@ fn check_selector(resource: &Value, name: &str) -> Result<(), ApiError> {
     let attributes = spec.child("resourceAttributes");
     let path = attributes.child(name);
     match (raw.is_empty(), listed) {
-        (false, true) => Err(invalid(FieldError::invalid(&path.child("rawSelector"), raw, "may not specified at the same time as requirements"))),
-        (true, false) => Err(invalid(FieldError::required(&path.child("requirements"), "when fieldSelector is specified, requirements or rawSelector is required"))),
+        (false, true) => Err(invalid(FieldError::invalid(
+            &path.child("rawSelector"),
+            raw,
+            "may not specified at the same time as requirements",
+        ))),
+        (true, false) => Err(invalid(FieldError::required(
+            &path.child("requirements"),
+            "when fieldSelector is specified, requirements or rawSelector is required",
+        ))),
         _ => Ok(()),
     }
 }
@@ -186,12 +220,20 @@ fn local(doc: &mut Doc, namespace: &str) -> Result<(), ApiError> {
     doc.set(&["metadata", "namespace"], namespace);
     if let Some(path) = doc.at(&["spec", "nonResourceAttributes"]).filter(|value| !value.is_null()) {
         let path = path.clone();
-        return Err(invalid(FieldError::invalid(&spec.child("nonResourceAttributes"), path, "disallowed on this kind of request")));
+        return Err(invalid(FieldError::invalid(
+            &spec.child("nonResourceAttributes"),
+            path,
+            "disallowed on this kind of request",
+        )));
     }
     let attributes = spec.child("resourceAttributes");
     let asked = doc.str_at(&["spec", "resourceAttributes", "namespace"]).unwrap_or_default();
     if doc.at(&["spec", "resourceAttributes"]).is_some_and(|v| !v.is_null()) && asked != namespace {
-        return Err(invalid(FieldError::invalid(&attributes.child("namespace"), asked, "must match metadata.namespace")));
+        return Err(invalid(FieldError::invalid(
+            &attributes.child("namespace"),
+            asked,
+            "must match metadata.namespace",
+        )));
     }
     Ok(())
 }

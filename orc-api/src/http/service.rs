@@ -13,9 +13,9 @@ use orc_core::env::Clock;
 use orc_store::NodeDialer;
 use tower::Service;
 
+use super::negotiate;
 use super::query::Query;
 use super::request::{RequestInfo, Resolved};
-use super::negotiate;
 use super::{Body, encode, respond};
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
@@ -61,7 +61,9 @@ impl ApiService {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => respond::failure(&error),
             // A defect of ours must not take the client's connection, and its other requests, with it.
-            Err(_) => respond::failure(&ApiError::internal("the request could not be handled; the server's log says why")),
+            Err(_) => {
+                respond::failure(&ApiError::internal("the request could not be handled; the server's log says why"))
+            }
         }
     }
 
@@ -134,8 +136,15 @@ fn deprecated(info: &Resolved) -> Vec<String> {
 /// `timeout` must be a Go duration; it bounds nothing here beyond the service's own deadlines.
 fn check_timeout(query: &Query) -> Result<(), ApiError> {
     let Some(text) = query.get("timeout") else { return Ok(()) };
-    let valid = text.ends_with(['s', 'm', 'h']) && text.starts_with(|c: char| c.is_ascii_digit() || c == '.') || text == "0";
-    if valid { Ok(()) } else { Err(ApiError::bad_request(format!("invalid timeout specified in the request URL - time: invalid duration {text:?}"))) }
+    let valid =
+        text.ends_with(['s', 'm', 'h']) && text.starts_with(|c: char| c.is_ascii_digit() || c == '.') || text == "0";
+    if valid {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request(format!(
+            "invalid timeout specified in the request URL - time: invalid duration {text:?}"
+        )))
+    }
 }
 
 /// Who manages the fields that a request writes: the parameter, else the first part of the user agent.

@@ -30,11 +30,16 @@ impl ApiService {
     pub(super) async fn watch(&self, mut call: Call, served: &Served) -> Result<Response<Body>, ApiError> {
         let form = negotiate::watch_form(call.request.headers())?;
         let encoding = negotiate::encoding(call.request.headers());
-        let protobuf = encoding == negotiate::Encoding::Protobuf && form == Form::Object && served.body_message().is_some();
+        let protobuf =
+            encoding == negotiate::Encoding::Protobuf && form == Form::Object && served.body_message().is_some();
         let mut select = call.query.selection()?;
         served.accept_fields(&mut select.fields)?;
         if !call.info.name.is_empty() {
-            select.fields = select.fields.and(FieldRequirement { field: "metadata.name".into(), equals: true, value: call.info.name.clone() });
+            select.fields = select.fields.and(FieldRequirement {
+                field: "metadata.name".into(),
+                equals: true,
+                value: call.info.name.clone(),
+            });
             call.info.name.clear();
         }
         super::options::list(&call.query, true)?;
@@ -128,7 +133,9 @@ impl Shape {
     fn object(&mut self, line: &mut Vec<u8>, object: &Stored, at: Option<Revision>) -> Result<(), ApiError> {
         match self.form {
             Form::Object => self.served.present(object, at, true)?.iter().for_each(|part| line.extend_from_slice(part)),
-            Form::Metadata => line.extend_from_slice(metadata_only(object, at, "PartialObjectMetadata")?.to_string().as_bytes()),
+            Form::Metadata => {
+                line.extend_from_slice(metadata_only(object, at, "PartialObjectMetadata")?.to_string().as_bytes())
+            }
             Form::Table => {
                 let row = row(&self.served, object, at, &self.query, self.clock.now())?;
                 let mut table = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": [row],
@@ -153,7 +160,8 @@ impl Shape {
             Form::Metadata => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
             Form::Table => ("Table".to_owned(), "meta.k8s.io/v1".to_owned()),
         };
-        let mut object = json!({"kind": kind, "apiVersion": api_version, "metadata": {"resourceVersion": at.to_string()}});
+        let mut object =
+            json!({"kind": kind, "apiVersion": api_version, "metadata": {"resourceVersion": at.to_string()}});
         if initial_end && self.initial_mark {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -12,7 +12,8 @@ pub fn from_certificate(der: &[u8]) -> Option<Identity> {
     if user.is_empty() {
         return None;
     }
-    let mut groups: Vec<String> = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
+    let mut groups: Vec<String> =
+        subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
     groups.push(AUTHENTICATED.to_owned());
     Some(Identity { user, groups, ..Identity::default() })
 }

@@ -10,7 +10,9 @@ use orc_core::{ApiError, ObjectKey, ResourceId};
 use orc_store::Store;
 use orc_store::client::Freshness;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{AUTHENTICATED, Identity, TokenAuthenticator};
@@ -146,7 +148,11 @@ impl TokenAuthenticator for ServiceAccountTokens {
             return None;
         }
         let bound = &claims.bound;
-        let places = [("serviceaccounts", Some(&bound.serviceaccount)), ("pods", bound.pod.as_ref()), ("secrets", bound.secret.as_ref())];
+        let places = [
+            ("serviceaccounts", Some(&bound.serviceaccount)),
+            ("pods", bound.pod.as_ref()),
+            ("secrets", bound.secret.as_ref()),
+        ];
         for (plural, to) in places {
             if let Some(to) = to
                 && !self.is_alive(plural, &bound.namespace, to).await
@@ -186,8 +192,18 @@ mod tests {
 
     fn claims() -> Claims {
         let to = |name: &str| Ref { name: name.into(), uid: format!("{name}-uid") };
-        let bound = Bound { namespace: "d".into(), node: None, pod: Some(to("p")), secret: None, serviceaccount: to("sa") };
-        Claims { aud: vec![ISSUER.into()], exp: 200, iat: 100, iss: ISSUER.into(), jti: "j".into(), bound, nbf: 100, sub: "s".into() }
+        let bound =
+            Bound { namespace: "d".into(), node: None, pod: Some(to("p")), secret: None, serviceaccount: to("sa") };
+        Claims {
+            aud: vec![ISSUER.into()],
+            exp: 200,
+            iat: 100,
+            iss: ISSUER.into(),
+            jti: "j".into(),
+            bound,
+            nbf: 100,
+            sub: "s".into(),
+        }
     }
 
     #[test]

@@ -59,7 +59,8 @@ fn parse_line(line: &str, number: usize) -> Result<(String, Identity), TokenFile
         }
     }
     let listed = rest.first().map_or("", String::as_str);
-    let mut groups: Vec<String> = listed.split(',').map(str::trim).filter(|g| !g.is_empty()).map(str::to_owned).collect();
+    let mut groups: Vec<String> =
+        listed.split(',').map(str::trim).filter(|g| !g.is_empty()).map(str::to_owned).collect();
     groups.push(AUTHENTICATED.to_owned());
     Ok((token.clone(), Identity { user: user.clone(), uid: uid.clone(), groups, ..Identity::default() }))
 }

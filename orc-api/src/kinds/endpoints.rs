@@ -7,8 +7,14 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The rules of `endpoints`.
-pub(super) static ENDPOINTS: Kind =
-    Kind { create_on_update: true, default, validate, validate_update: |new, _, e| validate(new, e), warnings, ..Kind::NAMESPACED };
+pub(super) static ENDPOINTS: Kind = Kind {
+    create_on_update: true,
+    default,
+    validate,
+    validate_update: |new, _, e| validate(new, e),
+    warnings,
+    ..Kind::NAMESPACED
+};
 
 /// The rules of `endpointslices.discovery.k8s.io`.
 pub(super) static SLICE: Kind = Kind {

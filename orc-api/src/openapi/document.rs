@@ -124,9 +124,19 @@ fn operation(verb: &str, method: &str, gvk: &Value) -> Value {
 fn parameters(verb: &str) -> Vec<Value> {
     let names: &[(&str, &str)] = match verb {
         "create" | "update" => &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")],
-        "patch" => &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")],
-        "delete" | "deletecollection" => &[("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("propagationPolicy", "string")],
-        "list" => &[("continue", "string"), ("fieldSelector", "string"), ("labelSelector", "string"), ("limit", "integer"), ("watch", "boolean")],
+        "patch" => {
+            &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")]
+        }
+        "delete" | "deletecollection" => {
+            &[("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("propagationPolicy", "string")]
+        }
+        "list" => &[
+            ("continue", "string"),
+            ("fieldSelector", "string"),
+            ("labelSelector", "string"),
+            ("limit", "integer"),
+            ("watch", "boolean"),
+        ],
         _ => &[],
     };
     let parameter = |(name, kind): &(&str, &str)| json!({"name": name, "in": "query", "schema": {"type": kind}, "uniqueItems": true});
@@ -137,7 +147,10 @@ fn parameters(verb: &str) -> Vec<Value> {
 #[cfg(test)]
 fn kinds(document: &Value) -> std::collections::BTreeMap<String, Value> {
     let schemas = document.pointer("/components/schemas").and_then(Value::as_object).cloned().unwrap_or_default();
-    schemas.into_iter().filter_map(|(name, schema)| Some((name, schema.get("x-kubernetes-group-version-kind")?.clone()))).collect()
+    schemas
+        .into_iter()
+        .filter_map(|(name, schema)| Some((name, schema.get("x-kubernetes-group-version-kind")?.clone())))
+        .collect()
 }
 
 #[cfg(test)]
@@ -154,7 +167,8 @@ mod tests {
             assert!(schemas.get(name).is_some_and(Value::is_object), "{name}");
         }
         assert!(kinds(&document).contains_key("io.k8s.api.apps.v1.Deployment"));
-        let containers = document.pointer("/components/schemas/io.k8s.api.core.v1.PodSpec/properties/containers").unwrap();
+        let containers =
+            document.pointer("/components/schemas/io.k8s.api.core.v1.PodSpec/properties/containers").unwrap();
         assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
     }
 }

@@ -16,7 +16,8 @@ pub fn index(catalogue: &Catalogue) -> Value {
     let mut paths = serde_json::Map::new();
     for group in catalogue.groups() {
         for version in &group.versions {
-            let path = if group.name.is_empty() { format!("api/{version}") } else { format!("apis/{}/{version}", group.name) };
+            let path =
+                if group.name.is_empty() { format!("api/{version}") } else { format!("apis/{}/{version}", group.name) };
             let hash = format!("{:016X}", document::fingerprint(&catalogue.in_version(&group.name, version)));
             paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}));
         }

@@ -62,7 +62,8 @@ impl Pki {
             None => write_pair(folder, "ca", make_ca("orc-ca", clock).map_err(broken)?)?,
         };
         let server = sign(&ca, &Leaf::Server { names, addresses }, clock).map_err(broken)?;
-        let admin = sign(&ca, &Leaf::Client { user: "system:admin", groups: &["system:masters"] }, clock).map_err(broken)?;
+        let admin =
+            sign(&ca, &Leaf::Client { user: "system:admin", groups: &["system:masters"] }, clock).map_err(broken)?;
         let service_account_key = service_account_key(folder)?;
         Ok(Self { ca, server, admin, service_account_key })
     }
@@ -121,7 +122,9 @@ mod tests {
     #[test]
     fn a_folder_keeps_its_authority_and_its_keys_private() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Pki::open(folder.path(), &["localhost".into()], &["127.0.0.1".parse().unwrap()], &Clock::wall()).unwrap();
+        let open = || {
+            Pki::open(folder.path(), &["localhost".into()], &["127.0.0.1".parse().unwrap()], &Clock::wall()).unwrap()
+        };
         let (first, second) = (open(), open());
         assert_eq!(first.ca.certificate, second.ca.certificate);
         assert_eq!(first.service_account_key, second.service_account_key);

@@ -19,17 +19,30 @@ fn singles(rule: &PolicyRule) -> Vec<PolicyRule> {
     for group in &rule.api_groups {
         for resource in &rule.resources {
             for verb in &rule.verbs {
-                let base = PolicyRule { verbs: vec![verb.clone()], api_groups: vec![group.clone()], resources: vec![resource.clone()], ..PolicyRule::default() };
+                let base = PolicyRule {
+                    verbs: vec![verb.clone()],
+                    api_groups: vec![group.clone()],
+                    resources: vec![resource.clone()],
+                    ..PolicyRule::default()
+                };
                 if rule.resource_names.is_empty() {
                     out.push(base.clone());
                 }
-                out.extend(rule.resource_names.iter().map(|name| PolicyRule { resource_names: vec![name.clone()], ..base.clone() }));
+                out.extend(
+                    rule.resource_names
+                        .iter()
+                        .map(|name| PolicyRule { resource_names: vec![name.clone()], ..base.clone() }),
+                );
             }
         }
     }
     for url in &rule.non_resource_urls {
         for verb in &rule.verbs {
-            out.push(PolicyRule { verbs: vec![verb.clone()], non_resource_urls: vec![url.clone()], ..PolicyRule::default() });
+            out.push(PolicyRule {
+                verbs: vec![verb.clone()],
+                non_resource_urls: vec![url.clone()],
+                ..PolicyRule::default()
+            });
         }
     }
     out
@@ -44,7 +57,9 @@ fn covers(held: &PolicyRule, single: &PolicyRule) -> bool {
         return false;
     }
     if let Some(url) = single.non_resource_urls.first() {
-        let within = |own: &String| own == url || own == "*" || own.strip_suffix('*').is_some_and(|prefix| url.starts_with(prefix));
+        let within = |own: &String| {
+            own == url || own == "*" || own.strip_suffix('*').is_some_and(|prefix| url.starts_with(prefix))
+        };
         return held.non_resource_urls.iter().any(within);
     }
     single.api_groups.iter().all(|group| has(&held.api_groups, group))
@@ -52,7 +67,9 @@ fn covers(held: &PolicyRule, single: &PolicyRule) -> bool {
             let any_sub = resource.split_once('/').map(|(_, sub)| format!("*/{sub}"));
             has(&held.resources, resource) || any_sub.is_some_and(|any| held.resources.contains(&any))
         })
-        && (held.resource_names.is_empty() || !single.resource_names.is_empty() && single.resource_names.iter().all(|name| held.resource_names.contains(name)))
+        && (held.resource_names.is_empty()
+            || !single.resource_names.is_empty()
+                && single.resource_names.iter().all(|name| held.resource_names.contains(name)))
 }
 
 /// Puts single permissions on one resource together.
@@ -66,7 +83,9 @@ fn compact(singles: Vec<PolicyRule>) -> Vec<PolicyRule> {
                 && rule.non_resource_urls == single.non_resource_urls
         };
         match out.iter_mut().find(same) {
-            Some(rule) => rule.verbs.extend(single.verbs.into_iter().filter(|verb| !rule.verbs.contains(verb)).collect::<Vec<_>>()),
+            Some(rule) => rule
+                .verbs
+                .extend(single.verbs.into_iter().filter(|verb| !rule.verbs.contains(verb)).collect::<Vec<_>>()),
             None => out.push(single),
         }
     }
@@ -75,7 +94,8 @@ fn compact(singles: Vec<PolicyRule>) -> Vec<PolicyRule> {
 
 /// A rule as Kubernetes' refusal prints it.
 pub fn show(rule: &PolicyRule) -> String {
-    let list = |items: &[String]| format!("[{}]", items.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(" "));
+    let list =
+        |items: &[String]| format!("[{}]", items.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(" "));
     let parts = [
         ("APIGroups", &rule.api_groups),
         ("Resources", &rule.resources),
@@ -83,8 +103,11 @@ pub fn show(rule: &PolicyRule) -> String {
         ("NonResourceURLs", &rule.non_resource_urls),
         ("Verbs", &rule.verbs),
     ];
-    let shown: Vec<String> =
-        parts.iter().filter(|(_, items)| !items.is_empty()).map(|(name, items)| format!("{name}:{}", list(items))).collect();
+    let shown: Vec<String> = parts
+        .iter()
+        .filter(|(_, items)| !items.is_empty())
+        .map(|(name, items)| format!("{name}:{}", list(items)))
+        .collect();
     format!("{{{}}}", shown.join(", "))
 }
 
@@ -94,7 +117,13 @@ mod tests {
 
     fn rule(verbs: &[&str], resources: &[&str], names: &[&str]) -> PolicyRule {
         let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        PolicyRule { verbs: own(verbs), api_groups: vec![String::new()], resources: own(resources), resource_names: own(names), ..PolicyRule::default() }
+        PolicyRule {
+            verbs: own(verbs),
+            api_groups: vec![String::new()],
+            resources: own(resources),
+            resource_names: own(names),
+            ..PolicyRule::default()
+        }
     }
 
     #[test]
@@ -102,10 +131,13 @@ mod tests {
         let held = [rule(&["get", "list"], &["pods"], &[])];
         assert_eq!(uncovered(&held, &[rule(&["get"], &["pods"], &["a"])]), []);
         let missing = uncovered(&held, &[rule(&["get", "delete"], &["pods", "secrets"], &[])]);
-        assert_eq!(missing.iter().map(show).collect::<Vec<_>>(), [
-            r#"{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}"#,
-            r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get" "delete"]}"#,
-        ]);
+        assert_eq!(
+            missing.iter().map(show).collect::<Vec<_>>(),
+            [
+                r#"{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}"#,
+                r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get" "delete"]}"#,
+            ]
+        );
         assert_eq!(uncovered(&[rule(&["*"], &["*"], &[])], &[rule(&["get"], &["pods"], &[])]), []);
         assert_eq!(uncovered(&[rule(&["get"], &["pods"], &["a"])], &[rule(&["get"], &["pods"], &[])]).len(), 1);
     }

@@ -161,10 +161,17 @@ struct Grant<'a> {
 impl Grant<'_> {
     fn reason(&self) -> String {
         let (namespace, name) = self.place;
-        let binding = if namespace.is_empty() { format!("ClusterRoleBinding {name:?}") } else { format!("RoleBinding \"{name}/{namespace}\"") };
+        let binding = if namespace.is_empty() {
+            format!("ClusterRoleBinding {name:?}")
+        } else {
+            format!("RoleBinding \"{name}/{namespace}\"")
+        };
         let matches = |subject: &&Subject| subject.key() == self.subject;
         let subject = self.binding.subjects.iter().find(matches).map(Subject::show).unwrap_or_default();
-        format!("RBAC: allowed by {binding} of {} {:?} to {subject}", self.binding.role_ref.kind, self.binding.role_ref.name)
+        format!(
+            "RBAC: allowed by {binding} of {} {:?} to {subject}",
+            self.binding.role_ref.kind, self.binding.role_ref.name
+        )
     }
 }
 
@@ -178,8 +185,10 @@ mod tests {
         let mut index = RbacIndex::default();
         let read = json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]});
         index.set_role("", "reader", Some(&read));
-        let to = |kind, name| json!({"roleRef": {"kind": "ClusterRole", "name": "reader"},
-            "subjects": [{"kind": kind, "name": name, "namespace": "d"}]});
+        let to = |kind, name| {
+            json!({"roleRef": {"kind": "ClusterRole", "name": "reader"},
+            "subjects": [{"kind": kind, "name": name, "namespace": "d"}]})
+        };
         index.set_binding("d", "b1", Some(&to("User", "alice")));
         index.set_binding("", "b2", Some(&to("Group", "devs")));
         index.set_binding("d", "b3", Some(&to("ServiceAccount", "sa")));

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn paths_may_end_in_a_star() {
-        let rule = PolicyRule { verbs: vec!["get".into()], non_resource_urls: vec!["/api/*".into()], ..PolicyRule::default() };
+        let rule =
+            PolicyRule { verbs: vec!["get".into()], non_resource_urls: vec!["/api/*".into()], ..PolicyRule::default() };
         assert!(rule.permits(&Attributes { verb: "get", path: "/api/v1", ..Attributes::default() }));
         assert!(!rule.permits(&Attributes { verb: "get", path: "/metrics", ..Attributes::default() }));
     }

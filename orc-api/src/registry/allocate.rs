@@ -68,7 +68,8 @@ impl Ranges {
         // Skips the network's own address, and the first one, which is the API server's.
         let usable = self.size.saturating_sub(3);
         let start = self.next;
-        let found = (0..usable).map(|step| self.base + 2 + (start + step) % usable).find(|a| !self.taken.contains(a))?;
+        let found =
+            (0..usable).map(|step| self.base + 2 + (start + step) % usable).find(|a| !self.taken.contains(a))?;
         self.next = (found - self.base - 1) % usable;
         self.taken.insert(found);
         Some(found)
@@ -85,7 +86,9 @@ impl Allocator {
     pub(super) async fn open(store: &Store, cidr: (Ipv4Addr, u8), ports: (u16, u16)) -> Result<Self, ApiError> {
         let (base, bits) = cidr;
         if !(8..=28).contains(&bits) {
-            return Err(ApiError::internal(format!("the service network {base}/{bits} must have a prefix of 8 to 28 bits")));
+            return Err(ApiError::internal(format!(
+                "the service network {base}/{bits} must have a prefix of 8 to 28 bits"
+            )));
         }
         let size = 1_u32 << (32 - bits);
         let base = u32::from(base) & !(size - 1);
@@ -146,7 +149,8 @@ fn kind(doc: &Doc) -> &str {
 
 /// What a Service holds by its document.
 fn held_by(doc: &Doc) -> Held {
-    let listed = doc.at(&["spec", "clusterIPs"]).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let listed =
+        doc.at(&["spec", "clusterIPs"]).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let single = doc.str_at(&["spec", "clusterIP"]);
     let addresses = listed.chain(single).filter_map(|text| text.parse::<Ipv4Addr>().ok()).map(u32::from).collect();
     let ports = doc.at(&["spec", "ports"]).and_then(Value::as_array).into_iter().flatten();
@@ -164,7 +168,9 @@ fn address(ranges: &mut Ranges, doc: &mut Doc, had: &Held, taken: &mut Held) -> 
     match given.as_str() {
         "None" => Ok(Vec::new()),
         "" => {
-            let address = ranges.take_address().ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?;
+            let address = ranges
+                .take_address()
+                .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?;
             taken.addresses.insert(address);
             let text = Ipv4Addr::from(address).to_string();
             doc.set(&["spec", "clusterIP"], text.as_str());
@@ -183,7 +189,8 @@ fn given_address(ranges: &mut Ranges, text: &str, had: &Held, taken: &mut Held) 
     }
     let spec = FieldPath::new("spec");
     let path = spec.child("clusterIPs");
-    let refuse = |why: String| vec![FieldError::invalid(&path, json!([text]), format!("failed to allocate IP {text}: {why}"))];
+    let refuse =
+        |why: String| vec![FieldError::invalid(&path, json!([text]), format!("failed to allocate IP {text}: {why}"))];
     if address <= ranges.base || address >= ranges.base + ranges.size - 1 {
         return refuse("the provided network does not match the current range".to_owned());
     }
@@ -203,26 +210,32 @@ fn node_ports(ranges: &mut Ranges, doc: &mut Doc, had: &Held, taken: &mut Held) 
     if kind(doc) == "LoadBalancer" && doc.str_at(&["spec", "externalTrafficPolicy"]) == Some("Local") {
         let given = doc.at(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64).unwrap_or_default();
         if given == 0 {
-            let free = ranges.take_port().ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+            let free =
+                ranges.take_port().ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
             taken.ports.insert(free);
             doc.set(&["spec", "healthCheckNodePort"], free);
         } else if let Ok(number) = u16::try_from(given)
             && !had.ports.contains(&number)
         {
             if !ranges.taken_ports.insert(number) {
-                let why = format!("failed to allocate requested HealthCheck NodePort {number}: provided port is already allocated");
+                let why = format!(
+                    "failed to allocate requested HealthCheck NodePort {number}: provided port is already allocated"
+                );
                 return Err(ApiError::internal(why));
             }
             taken.ports.insert(number);
         }
     }
-    let Some(ports) = doc.value_mut().pointer_mut("/spec/ports").and_then(Value::as_array_mut) else { return Ok(Vec::new()) };
+    let Some(ports) = doc.value_mut().pointer_mut("/spec/ports").and_then(Value::as_array_mut) else {
+        return Ok(Vec::new());
+    };
     let mut errors = Vec::new();
     for (at, port) in ports.iter_mut().enumerate() {
         let given = port.get("nodePort").and_then(Value::as_u64).unwrap_or_default();
         let Ok(number) = u16::try_from(given) else { continue };
         if number == 0 && wants {
-            let free = ranges.take_port().ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+            let free =
+                ranges.take_port().ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
             taken.ports.insert(free);
             port["nodePort"] = free.into();
         } else if number > 0 && !had.ports.contains(&number) && !taken.ports.contains(&number) {

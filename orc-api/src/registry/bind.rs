@@ -14,7 +14,12 @@ impl Registry {
     ///
     /// # Errors
     /// 409 when the pod has a node already or is being deleted.
-    pub(super) async fn bind(&self, key: &ObjectKey, binding: &Doc, options: &WriteOptions) -> Result<Written, ApiError> {
+    pub(super) async fn bind(
+        &self,
+        key: &ObjectKey,
+        binding: &Doc,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
         if !binding.name().is_empty() && binding.name() != key.name.as_str() {
             return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
         }

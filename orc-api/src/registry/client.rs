@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use orc_core::{ApiError, Reason};
-use orc_store::client::{
-    Gotten, Intent, ListOptions, Listing, ObjectClient, ReadOptions, Scope, Subresource, Target, WatchOptions, WriteRequest, Written,
-};
 use orc_store::WatchStream;
+use orc_store::client::{
+    Gotten, Intent, ListOptions, Listing, ObjectClient, ReadOptions, Scope, Subresource, Target, WatchOptions,
+    WriteRequest, Written,
+};
 
 use super::{Registry, access};
 use crate::identity::Identity;
@@ -81,7 +82,9 @@ impl ObjectClient for RegistryClient {
             (Target::Collection(scope), Intent::DeleteCollection(delete, list)) => {
                 registry.delete_collection(&scope, &delete, &list, &options).await
             }
-            (Target::Named(key, None), Intent::Create(doc)) => registry.create(&key, None, doc, &options, &self.who).await,
+            (Target::Named(key, None), Intent::Create(doc)) => {
+                registry.create(&key, None, doc, &options, &self.who).await
+            }
             (Target::Generated { scope, prefix }, Intent::Create(doc)) => {
                 registry.create_generated(&scope, &prefix, doc, &options, &self.who).await
             }
@@ -92,7 +95,9 @@ impl ObjectClient for RegistryClient {
                 other => Err(not_built(other, key.resource.plural())),
             },
             (Target::Named(key, None), Intent::Delete(delete)) => registry.delete(&key, &delete, &options).await,
-            (Target::Named(key, Some(sub)), intent) if sub == Subresource::SCALE => registry.write_scale(&key, &intent, &options).await,
+            (Target::Named(key, Some(sub)), intent) if sub == Subresource::SCALE => {
+                registry.write_scale(&key, &intent, &options).await
+            }
             (Target::Named(key, sub), intent @ (Intent::Replace(_) | Intent::Patch(..) | Intent::Modify(_))) => {
                 registry.update(&key, sub.as_ref(), &intent, &options, &self.who).await
             }

@@ -91,7 +91,11 @@ impl Registry {
     }
 
     /// The present state of an object, as a document without its revision, or 404.
-    pub(super) async fn current(&self, kind: &Kind, key: &ObjectKey) -> Result<(std::sync::Arc<orc_store::Stored>, Doc), ApiError> {
+    pub(super) async fn current(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+    ) -> Result<(std::sync::Arc<orc_store::Stored>, Doc), ApiError> {
         let stored = self.store.get(key, orc_store::client::Freshness::Latest).await?;
         let stored = stored.ok_or_else(|| kind.not_found(key))?;
         let doc = Doc::from_body(&stored.body)?;

@@ -11,7 +11,12 @@ impl Kind {
     ///
     /// # Errors
     /// 400 for a value of the wrong type, and under strict validation for unknown or duplicate fields.
-    pub(super) fn decode(&self, doc: Doc, options: &WriteOptions, patch: Option<(PatchKind, &[u8])>) -> Result<(Doc, Vec<String>), ApiError> {
+    pub(super) fn decode(
+        &self,
+        doc: Doc,
+        options: &WriteOptions,
+        patch: Option<(PatchKind, &[u8])>,
+    ) -> Result<(Doc, Vec<String>), ApiError> {
         let wrong = |why: &dyn std::fmt::Display| match patch {
             None => self.wrong(why),
             Some((PatchKind::Strategic, bytes)) => {

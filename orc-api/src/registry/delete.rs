@@ -15,11 +15,22 @@ use super::{MAX_TRIES, Registry};
 
 /// Kinds whose deletion answers with the object instead of a Status (`ReturnDeletedObject` of upstream's stores).
 const ANSWER_OBJECT: [&str; 7] = [
-    "pods", "podtemplates", "persistentvolumes", "persistentvolumeclaims", "serviceaccounts", "resourcequotas", "services",
+    "pods",
+    "podtemplates",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "serviceaccounts",
+    "resourcequotas",
+    "services",
 ];
 
 impl Registry {
-    pub(super) async fn delete(&self, key: &ObjectKey, delete: &DeleteOptions, options: &WriteOptions) -> Result<Written, ApiError> {
+    pub(super) async fn delete(
+        &self,
+        key: &ObjectKey,
+        delete: &DeleteOptions,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
         for _ in 0..MAX_TRIES {
             let (stored, current) = self.current(&kind, key).await?;
@@ -123,7 +134,9 @@ impl Registry {
 /// What the deletion demands of the object; worded as `rest.BeforeDelete` does, which names the kind.
 fn check_preconditions(kind: &Kind, stored: &Stored, delete: &DeleteOptions) -> Result<(), ApiError> {
     let refuse = |what: &str, asked: &str, found: &str| {
-        let why = format!("the {what} in the precondition ({asked}) does not match the {what} in record ({found}). The object might have been");
+        let why = format!(
+            "the {what} in the precondition ({asked}) does not match the {what} in record ({found}). The object might have been"
+        );
         let end = if what == "UID" { "deleted and then recreated" } else { "modified" };
         ApiError::conflict(&kind.info.group, &kind.info.kind, &stored.key.name, format!("{why} {end}"))
     };
@@ -166,7 +179,8 @@ fn answer(kind: &Kind, stored: Arc<Stored>, gone: bool) -> Written {
     if !gone || ANSWER_OBJECT.contains(&kind.info.plural.as_str()) && kind.info.group.is_empty() {
         return Written { outcome: Outcome::Persisted(stored), code: 200, warnings: Vec::new() };
     }
-    let mut details = json!({"name": stored.key.name.as_str(), "kind": kind.info.plural, "uid": stored.head.uid.as_str()});
+    let mut details =
+        json!({"name": stored.key.name.as_str(), "kind": kind.info.plural, "uid": stored.head.uid.as_str()});
     if !kind.info.group.is_empty() {
         details["group"] = json!(&*kind.info.group);
     }

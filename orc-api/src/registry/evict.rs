@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use orc_core::labels::Selector;
 use orc_core::error::{Cause, Details};
+use orc_core::labels::Selector;
 use orc_core::{ApiError, Doc, ObjectKey, Reason, ResourceId};
 use orc_store::client::{
     DeleteOptions, Intent, ListOptions, Modify, Outcome, Preconditions, Scope, Subresource, WriteOptions, Written,
@@ -19,7 +19,12 @@ impl Registry {
     ///
     /// # Errors
     /// 429 when a budget allows no disruption now.
-    pub(super) async fn evict(&self, key: &ObjectKey, eviction: &Doc, options: &WriteOptions) -> Result<Written, ApiError> {
+    pub(super) async fn evict(
+        &self,
+        key: &ObjectKey,
+        eviction: &Doc,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
         if eviction.name() != key.name.as_str() {
             return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
         }
@@ -51,8 +56,13 @@ impl Registry {
         }
         let modify: Modify = Arc::new(move |budget: &mut Doc| disrupt(budget, &name, &now));
         let place = ObjectKey { resource: budgets(), namespace: key.namespace.clone(), name: budget.name().into() };
-        let options = WriteOptions { dry_run: options.dry_run, field_manager: options.field_manager.clone(), ..WriteOptions::default() };
-        self.update(&place, Some(&Subresource::STATUS), &Intent::Modify(modify), &options, &Identity::default()).await?;
+        let options = WriteOptions {
+            dry_run: options.dry_run,
+            field_manager: options.field_manager.clone(),
+            ..WriteOptions::default()
+        };
+        self.update(&place, Some(&Subresource::STATUS), &Intent::Modify(modify), &options, &Identity::default())
+            .await?;
         Ok(())
     }
 
@@ -60,9 +70,12 @@ impl Registry {
     async fn budget_of(&self, key: &ObjectKey, pod: &Doc) -> Result<Option<Doc>, ApiError> {
         let Some(namespace) = &key.namespace else { return Ok(None) };
         let labels = pod.at(&["metadata", "labels"]).and_then(Value::as_object);
-        let labels = labels.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
+        let labels =
+            labels.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
         let mut found = Vec::new();
-        for budget in self.store.list(&Scope::within(budgets(), namespace.clone()), &ListOptions::default()).await?.items {
+        for budget in
+            self.store.list(&Scope::within(budgets(), namespace.clone()), &ListOptions::default()).await?.items
+        {
             let doc = Doc::from_body(&budget.body)?;
             let Some(selector) = doc.at(&["spec", "selector"]) else { continue };
             if Selector::from_value(selector).map_err(ApiError::internal)?.matches(&labels) {
@@ -70,7 +83,8 @@ impl Registry {
             }
         }
         if found.len() > 1 {
-            let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            let message =
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
             return Err(ApiError::new(Reason::Unknown, message).with_code(500));
         }
         Ok(found.pop())
@@ -92,7 +106,8 @@ fn unhealthy_may_go(budget: &Doc, pod: &Doc) -> bool {
     if ready {
         return false;
     }
-    let (healthy, desired) = (number(budget, &["status", "currentHealthy"]), number(budget, &["status", "desiredHealthy"]));
+    let (healthy, desired) =
+        (number(budget, &["status", "currentHealthy"]), number(budget, &["status", "desiredHealthy"]));
     match budget.str_at(&["spec", "unhealthyPodEvictionPolicy"]) {
         Some("AlwaysAllow") => true,
         _ => healthy >= desired && desired > 0,
@@ -108,15 +123,20 @@ fn disrupt(budget: &mut Doc, pod: &str, now: &str) -> Result<(), ApiError> {
     }
     let allowed = number(budget, &["status", "disruptionsAllowed"]);
     if allowed < 1 {
-        let (healthy, desired) = (number(budget, &["status", "currentHealthy"]), number(budget, &["status", "desiredHealthy"]));
-        return Err(refuse(format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently")));
+        let (healthy, desired) =
+            (number(budget, &["status", "currentHealthy"]), number(budget, &["status", "desiredHealthy"]));
+        return Err(refuse(format!(
+            "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+        )));
     }
     budget.set(&["status", "disruptionsAllowed"], allowed - 1);
     budget.set(&["status", "disruptedPods", pod], now);
     if allowed == 1 {
-        let mut conditions = budget.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut conditions =
+            budget.at(&["status", "conditions"]).and_then(Value::as_array).cloned().unwrap_or_default();
         conditions.retain(|condition| condition["type"] != "DisruptionAllowed");
-        conditions.push(json!({"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+        conditions
+            .push(json!({"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
             "observedGeneration": number(budget, &["status", "observedGeneration"]), "lastTransitionTime": now}));
         budget.set(&["status", "conditions"], conditions);
     }

@@ -20,7 +20,10 @@ pub(super) fn init(service: &mut Doc) -> Vec<FieldError> {
     let headless = service.str_at(&["spec", "clusterIP"]) == Some("None");
     let selects = service.at(&["spec", "selector"]).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
     let policy = service.str_at(&["spec", "ipFamilyPolicy"]).unwrap_or_default().to_owned();
-    let both = headless && !selects && families.is_empty() && matches!(policy.as_str(), "" | "RequireDualStack" | "PreferDualStack");
+    let both = headless
+        && !selects
+        && families.is_empty()
+        && matches!(policy.as_str(), "" | "RequireDualStack" | "PreferDualStack");
     if policy.is_empty() {
         service.set(&["spec", "ipFamilyPolicy"], if both { "RequireDualStack" } else { "SingleStack" });
     }

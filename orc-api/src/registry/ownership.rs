@@ -80,14 +80,21 @@ impl Kind {
     /// # Errors
     /// 400 for a configuration of another object, 500 for one that does not fit the schema (as upstream answers), 409 for
     /// conflicts.
-    pub(super) fn apply_config(&self, live: Option<&Doc>, config: &Value, name: &str, writer: &Writer<'_>) -> Result<Doc, ApiError> {
+    pub(super) fn apply_config(
+        &self,
+        live: Option<&Doc>,
+        config: &Value,
+        name: &str,
+        writer: &Writer<'_>,
+    ) -> Result<Doc, ApiError> {
         self.check_config(config, name)?;
         let mut base = live.cloned().unwrap_or_default();
         let mut managers = Managers::decode(base.remove(&["metadata", "managedFields"]).as_ref());
         let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
         let now = timestamp(writer.now);
         if managers.is_empty() && live.is_some() {
-            let first = Manager { name: BEFORE_FIRST_APPLY.to_owned(), subresource: String::new(), ..self.writer(writer) };
+            let first =
+                Manager { name: BEFORE_FIRST_APPLY.to_owned(), subresource: String::new(), ..self.writer(writer) };
             managers.update(&json!({}), base.value(), &reach, &first, &now);
         }
         let manager = writer.manager(self, true);
@@ -113,7 +120,9 @@ impl Kind {
             return Err(ApiError::bad_request(why));
         }
         if given != name {
-            return Err(ApiError::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({name})")));
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
         }
         if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
@@ -121,7 +130,9 @@ impl Kind {
         apply::check(config, self.place()).map_err(|why| {
             let namespace = text("/metadata/namespace");
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-            let message = format!("failed to create typed patch object ({namespace}/{given}; {group}/{version}, Kind={kind}): {why}");
+            let message = format!(
+                "failed to create typed patch object ({namespace}/{given}; {group}/{version}, Kind={kind}): {why}"
+            );
             ApiError::new(Reason::Unknown, message).with_code(500)
         })
     }
@@ -171,7 +182,8 @@ fn refuse(conflicts: &[Conflict]) -> ApiError {
             let mut by: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
             many.iter().for_each(|conflict| by.entry(&conflict.manager).or_default().push(&conflict.field));
             let lines = by.iter().flat_map(|(manager, fields)| {
-                std::iter::once(format!("conflicts with {manager}:")).chain(fields.iter().map(|field| format!("- {field}")))
+                std::iter::once(format!("conflicts with {manager}:"))
+                    .chain(fields.iter().map(|field| format!("- {field}")))
             });
             lines.collect::<Vec<_>>().join("\n")
         }

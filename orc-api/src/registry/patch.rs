@@ -26,7 +26,9 @@ impl Kind {
                 let mut doc = Doc::from_value(value)?;
                 self.check_patched(current, &doc)?;
                 // A patch that does not speak of the revision does not depend on it.
-                if doc.str_at(&["metadata", "resourceVersion"]) == Some(&stored.revision.to_string()) && !mentions_revision(bytes) {
+                if doc.str_at(&["metadata", "resourceVersion"]) == Some(&stored.revision.to_string())
+                    && !mentions_revision(bytes)
+                {
                     doc.remove(&["metadata", "resourceVersion"]);
                 }
                 Ok(doc)
@@ -47,7 +49,9 @@ impl Kind {
             return Err(ApiError::bad_request(why));
         }
         if new != name {
-            return Err(ApiError::bad_request(format!("the name of the object ({new}) does not match the name on the URL ({name})")));
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({new}) does not match the name on the URL ({name})"
+            )));
         }
         if !patched.namespace().is_empty() && patched.namespace() != current.namespace() {
             let why = "the namespace of the provided object does not match the namespace sent on the request";
@@ -99,7 +103,9 @@ pub(super) fn go_print(value: &Value) -> String {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", join(items.iter().map(go_print).collect())),
-        Value::Object(map) => format!("map[{}]", join(map.iter().map(|(k, v)| format!("{k}:{}", go_print(v))).collect())),
+        Value::Object(map) => {
+            format!("map[{}]", join(map.iter().map(|(k, v)| format!("{k}:{}", go_print(v))).collect()))
+        }
         other => other.to_string(),
     }
 }

@@ -36,7 +36,12 @@ pub(super) fn of(kind: &Kind, doc: &Doc) -> Result<Doc, ApiError> {
 
 impl Registry {
     /// Writes the replica count through the Scale.
-    pub(super) async fn write_scale(&self, key: &ObjectKey, intent: &Intent, options: &WriteOptions) -> Result<Written, ApiError> {
+    pub(super) async fn write_scale(
+        &self,
+        key: &ObjectKey,
+        intent: &Intent,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
         let (stored, mut doc) = self.current(&kind, key).await?;
         doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
@@ -54,7 +59,8 @@ impl Registry {
             }
             Ok(())
         });
-        let written = self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, &Identity::default()).await?;
+        let written =
+            self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, &Identity::default()).await?;
         scaled(&kind, written)
     }
 
@@ -66,7 +72,8 @@ impl Registry {
             let (version, kind) = (text("/apiVersion"), text("/kind"));
             return Err(ApiError::bad_request(format!("invalid object type: {version}, Kind={kind}")));
         }
-        let mut out = json!({"apiVersion": kind.api_version(), "kind": kind.info.kind, "metadata": {"name": key.name.as_str()}});
+        let mut out =
+            json!({"apiVersion": kind.api_version(), "kind": kind.info.kind, "metadata": {"name": key.name.as_str()}});
         if let Some(replicas) = config.pointer("/spec/replicas") {
             out["spec"] = json!({"replicas": replicas});
         }
@@ -104,7 +111,8 @@ fn wanted(kind: &Kind, doc: &Doc, stored: &Stored, intent: &Intent) -> Result<(i
     if replicas < 0 || replicas > i64::from(i32::MAX) {
         let spec = orc_core::validation::FieldPath::new("spec");
         let path = spec.child("replicas");
-        let error = orc_core::validation::FieldError::invalid(&path, json!(replicas), "must be greater than or equal to 0");
+        let error =
+            orc_core::validation::FieldError::invalid(&path, json!(replicas), "must be greater than or equal to 0");
         return Err(ApiError::invalid("autoscaling", "Scale", &stored.key.name, &[error]));
     }
     let demanded = orc_store::local::rules::demanded_revision(&next)?;

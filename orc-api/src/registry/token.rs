@@ -48,7 +48,8 @@ impl Registry {
             sub: format!("system:serviceaccount:{namespace}:{}", key.name),
             bound: Bound { namespace, node, pod: pod.map(|(pod, _)| pod), secret: None, serviceaccount: account },
         };
-        let expires = now.checked_add(std::time::Duration::from_secs(seconds.unsigned_abs())).map_err(ApiError::internal)?;
+        let expires =
+            now.checked_add(std::time::Duration::from_secs(seconds.unsigned_abs())).map_err(ApiError::internal)?;
         request.set(&["apiVersion"], "authentication.k8s.io/v1");
         request.set(&["kind"], "TokenRequest");
         request.set(&["metadata", "name"], key.name.as_str());
@@ -60,7 +61,8 @@ impl Registry {
         request.set(&["metadata", "creationTimestamp"], timestamp(now));
         request.set(&["spec", "audiences"], aud);
         request.set(&["spec", "expirationSeconds"], seconds);
-        request.set(&["status"], json!({"token": self.signer.sign(&claims)?, "expirationTimestamp": timestamp(expires)}));
+        request
+            .set(&["status"], json!({"token": self.signer.sign(&claims)?, "expirationTimestamp": timestamp(expires)}));
         Ok(Written { outcome: Outcome::Unsaved(request), code: 201, warnings: Vec::new() })
     }
 
@@ -69,16 +71,26 @@ impl Registry {
         let text = |name: &str| to.get(name).and_then(Value::as_str).unwrap_or_default();
         if !matches!(text("kind"), "Pod" | "Secret" | "Node") {
             let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
-            return Err(ApiError::bad_request(format!("cannot bind token to object of type {group}/{version}, Kind={}", text("kind"))));
+            return Err(ApiError::bad_request(format!(
+                "cannot bind token to object of type {group}/{version}, Kind={}",
+                text("kind")
+            )));
         }
         if text("kind") != "Pod" {
             return Err(super::client::not_built(&format!("token bound to a {}", text("kind")), "serviceaccounts"));
         }
-        let pod = ObjectKey { resource: ResourceId::new("", "pods"), namespace: key.namespace.clone(), name: text("name").into() };
+        let pod = ObjectKey {
+            resource: ResourceId::new("", "pods"),
+            namespace: key.namespace.clone(),
+            name: text("name").into(),
+        };
         let stored = self.store.get(&pod, Freshness::Latest).await?;
         let stored = stored.ok_or_else(|| ApiError::not_found("", "pods", text("name")))?;
         if !text("uid").is_empty() && *stored.head.uid != *text("uid") {
-            let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", text("uid"));
+            let why = format!(
+                "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+                text("uid")
+            );
             return Err(ApiError::conflict("", "Pod", text("name"), why));
         }
         let node = stored.head.field("spec.nodeName").to_owned();

@@ -46,7 +46,9 @@ impl Registry {
         let kind = self.kind(&key.resource)?;
         for _ in 0..MAX_TRIES {
             let (stored, current) = match self.current(&kind, key).await {
-                Err(error) if error.is_not_found() && sub.is_none() => return self.create_instead(&kind, key, intent, options, who, error).await,
+                Err(error) if error.is_not_found() && sub.is_none() => {
+                    return self.create_instead(&kind, key, intent, options, who, error).await;
+                }
                 other => other?,
             };
             let writer = Writer { options, who, sub: label.unwrap_or_default(), now: self.system.clock.now() };
@@ -71,7 +73,9 @@ impl Registry {
         missing: ApiError,
     ) -> Result<Written, ApiError> {
         match intent {
-            Intent::Replace(doc) if kind.rules.allow_create_on_update() => self.create(key, None, doc.clone(), options, who).await,
+            Intent::Replace(doc) if kind.rules.allow_create_on_update() => {
+                self.create(key, None, doc.clone(), options, who).await
+            }
             Intent::Patch(PatchKind::Apply, bytes) => {
                 let writer = Writer { options, who, sub: "", now: self.system.clock.now() };
                 let doc = kind.apply_config(None, &super::patch::read(bytes)?, &key.name, &writer)?;
@@ -108,10 +112,14 @@ impl Registry {
         {
             return Err(ApiError::stale(&kind.info.group, &kind.info.plural, &stored.key.name));
         }
-        let (mut doc, mut warnings) = kind.decode(wanted, options, match intent {
-            Intent::Patch(how, bytes) => Some((*how, bytes.as_ref())),
-            _ => None,
-        })?;
+        let (mut doc, mut warnings) = kind.decode(
+            wanted,
+            options,
+            match intent {
+                Intent::Patch(how, bytes) => Some((*how, bytes.as_ref())),
+                _ => None,
+            },
+        )?;
         kind.canonical(&mut doc);
         kind.rules.default(doc.value_mut());
         // A binding is the server's own doing, as upstream: it notes no manager.
@@ -128,7 +136,14 @@ impl Registry {
         Ok(Prepared { doc, warnings, pinned: demanded.is_some() && !matches!(intent, Intent::Modify(_)) })
     }
 
-    fn check_demand(&self, kind: &Kind, stored: &Stored, current: &Doc, wanted: &Doc, intent: &Intent) -> Result<(), ApiError> {
+    fn check_demand(
+        &self,
+        kind: &Kind,
+        stored: &Stored,
+        current: &Doc,
+        wanted: &Doc,
+        intent: &Intent,
+    ) -> Result<(), ApiError> {
         let uid = wanted.str_at(&["metadata", "uid"]).unwrap_or_default();
         let have = current.str_at(&["metadata", "uid"]).unwrap_or_default();
         if matches!(intent, Intent::Replace(_)) && !uid.is_empty() && uid != have {
@@ -168,7 +183,8 @@ impl Registry {
         if body == stored.body {
             return Ok(Written { outcome: Outcome::Persisted(stored.clone()), code: 200, warnings });
         }
-        let committed = self.store.commit(key, Some(body), Expect::At(stored.revision), None).await.map_err(|e| (e, !pinned))?;
+        let committed =
+            self.store.commit(key, Some(body), Expect::At(stored.revision), None).await.map_err(|e| (e, !pinned))?;
         claim.keep();
         Ok(Written { outcome: Outcome::Persisted(committed.stored), code: 200, warnings })
     }

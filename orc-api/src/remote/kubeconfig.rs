@@ -29,7 +29,8 @@ impl Kubeconfig {
     /// # Errors
     /// When the file cannot be read or does not say what is needed.
     pub fn read(path: &Path) -> Result<Self, RemoteError> {
-        let text = std::fs::read_to_string(path).map_err(|source| RemoteError::File { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| RemoteError::File { path: path.to_owned(), source })?;
         let wrong = |why: String| RemoteError::Kubeconfig { path: path.to_owned(), why };
         let file: Value = serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         let named = |list: &str, name: &str, inner: &str| {
@@ -37,10 +38,13 @@ impl Kubeconfig {
             items.filter(|item| item["name"] == name).find_map(|item| item.get(inner)).cloned()
         };
         let current = file["current-context"].as_str().ok_or_else(|| wrong("there is no current-context".into()))?;
-        let context = named("contexts", current, "context").ok_or_else(|| wrong(format!("there is no context {current}")))?;
-        let text_of = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let context =
+            named("contexts", current, "context").ok_or_else(|| wrong(format!("there is no context {current}")))?;
+        let text_of =
+            |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let cluster = text_of(&context, "cluster");
-        let cluster = named("clusters", &cluster, "cluster").ok_or_else(|| wrong(format!("there is no cluster {cluster}")))?;
+        let cluster =
+            named("clusters", &cluster, "cluster").ok_or_else(|| wrong(format!("there is no cluster {cluster}")))?;
         let user = named("users", &text_of(&context, "user"), "user").unwrap_or_default();
         let folder = path.parent().unwrap_or(Path::new("."));
         let pem = |value: &Value, name: &str| pem(value, name, folder).map_err(&wrong);
@@ -49,7 +53,8 @@ impl Kubeconfig {
             _ => None,
         };
         let token = Some(text_of(&user, "token")).filter(|token| !token.is_empty());
-        let namespace = Some(text_of(&context, "namespace")).filter(|n| !n.is_empty()).unwrap_or_else(|| "default".into());
+        let namespace =
+            Some(text_of(&context, "namespace")).filter(|n| !n.is_empty()).unwrap_or_else(|| "default".into());
         Ok(Self {
             server: text_of(&cluster, "server"),
             ca: pem(&cluster, "certificate-authority")?.unwrap_or_default(),

@@ -19,7 +19,9 @@ pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
         ("leases.coordination.k8s.io", "Holder") => row.text("/spec/holderIdentity").into(),
         ("priorityclasses.scheduling.k8s.io", "Value") => row.number("/value").into(),
         ("priorityclasses.scheduling.k8s.io", "Global-Default") => (row.get("/globalDefault") == true).into(),
-        ("priorityclasses.scheduling.k8s.io", "PreemptionPolicy") => row.text_or("/preemptionPolicy", "PreemptLowerPriority").into(),
+        ("priorityclasses.scheduling.k8s.io", "PreemptionPolicy") => {
+            row.text_or("/preemptionPolicy", "PreemptLowerPriority").into()
+        }
         ("runtimeclasses.node.k8s.io", "Handler") => row.text("/handler").into(),
         ("apiservices.apiregistration.k8s.io", "Service") => match row.text("/spec/service/name") {
             "" => "Local".into(),
@@ -30,7 +32,9 @@ pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
         ("resourceslices.resource.k8s.io", "Driver") => row.text("/spec/driver").into(),
         ("resourceslices.resource.k8s.io", "Pool") => row.text("/spec/pool/name").into(),
         ("resourceclaims.resource.k8s.io", "State") => claim_state(row).into(),
-        ("certificatesigningrequests.certificates.k8s.io", "SignerName") => row.text_or("/spec/signerName", "<none>").into(),
+        ("certificatesigningrequests.certificates.k8s.io", "SignerName") => {
+            row.text_or("/spec/signerName", "<none>").into()
+        }
         ("certificatesigningrequests.certificates.k8s.io", "Requestor") => row.text("/spec/username").into(),
         ("certificatesigningrequests.certificates.k8s.io", "RequestedDuration") => {
             row.get("/spec/expirationSeconds").as_i64().map_or_else(|| "<none>".to_owned(), super::human).into()
@@ -66,14 +70,18 @@ fn address(row: &Row<'_>, kind: &str) -> String {
 }
 
 fn event(column: &str, row: &Row<'_>) -> Option<Value> {
-    let first = |pointers: &[&str]| pointers.iter().map(|p| row.get(p)).find(|v| !v.is_null() && **v != "").cloned().unwrap_or_default();
+    let first = |pointers: &[&str]| {
+        pointers.iter().map(|p| row.get(p)).find(|v| !v.is_null() && **v != "").cloned().unwrap_or_default()
+    };
     let object = if row.get("/regarding").is_null() { "/involvedObject" } else { "/regarding" };
     Some(match column {
         "Last Seen" => {
             let times = ["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime"];
             super::age(Some(&first(&times)), row.now).into()
         }
-        "First Seen" => super::age(Some(&first(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"])), row.now).into(),
+        "First Seen" => {
+            super::age(Some(&first(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"])), row.now).into()
+        }
         "Type" => row.text("/type").into(),
         "Reason" => row.text("/reason").into(),
         "Object" => {
@@ -92,7 +100,8 @@ fn event(column: &str, row: &Row<'_>) -> Option<Value> {
 }
 
 fn source(first: &dyn Fn(&[&str]) -> Value) -> String {
-    let component = first(&["/source/component", "/deprecatedSource/component", "/reportingComponent", "/reportingController"]);
+    let component =
+        first(&["/source/component", "/deprecatedSource/component", "/reportingComponent", "/reportingController"]);
     let host = first(&["/source/host", "/deprecatedSource/host", "/reportingInstance"]);
     let parts = [component.as_str().unwrap_or_default(), host.as_str().unwrap_or_default()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")

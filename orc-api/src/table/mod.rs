@@ -27,9 +27,8 @@ pub fn cells(info: &ResourceInfo, version: &str, object: &Value, now: Timestamp)
     let row = Row { object, now };
     let id = if info.group.is_empty() { info.plural.clone() } else { format!("{}.{}", info.plural, info.group) };
     let kind = [pods::cell, workloads::cell, network::cell, storage::cell, cluster::cell, policy::cell];
-    let cell = |column: &str| {
-        kind.iter().find_map(|cell| cell(&id, column, &row)).unwrap_or_else(|| common(column, &row))
-    };
+    let cell =
+        |column: &str| kind.iter().find_map(|cell| cell(&id, column, &row)).unwrap_or_else(|| common(column, &row));
     columns.iter().map(|column| cell(&column.name)).collect()
 }
 
@@ -88,7 +87,8 @@ impl<'a> Row<'a> {
     }
 
     fn template_containers(&self, field: &str) -> String {
-        let own = if self.get("/spec/jobTemplate").is_null() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
+        let own =
+            if self.get("/spec/jobTemplate").is_null() { "/spec/template" } else { "/spec/jobTemplate/spec/template" };
         let own = if self.get("/template").is_null() { own } else { "/template" };
         join(self.list(&format!("{own}/spec/containers")).iter().filter_map(|c| c.get(field)?.as_str()), ",")
     }

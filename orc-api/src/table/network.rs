@@ -75,7 +75,8 @@ fn endpoints(row: &Row<'_>) -> String {
     let mut all = Vec::new();
     for subset in row.list("/subsets") {
         let ips = subset["addresses"].as_array().into_iter().flatten().filter_map(|a| a["ip"].as_str());
-        let ports: Vec<i64> = subset["ports"].as_array().into_iter().flatten().filter_map(|p| p["port"].as_i64()).collect();
+        let ports: Vec<i64> =
+            subset["ports"].as_array().into_iter().flatten().filter_map(|p| p["port"].as_i64()).collect();
         if ports.is_empty() {
             all.extend(ips.map(str::to_owned));
         } else {
@@ -102,7 +103,8 @@ fn slice_endpoints(row: &Row<'_>) -> String {
 }
 
 fn hosts(row: &Row<'_>) -> String {
-    let hosts: Vec<String> = row.list("/spec/rules").iter().filter_map(|r| r["host"].as_str()).map(str::to_owned).collect();
+    let hosts: Vec<String> =
+        row.list("/spec/rules").iter().filter_map(|r| r["host"].as_str()).map(str::to_owned).collect();
     if hosts.is_empty() { "*".to_owned() } else { first_three(&hosts) }
 }
 

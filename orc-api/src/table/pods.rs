@@ -12,7 +12,11 @@ pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
         "Ready" => {
             let ready = row.list("/status/containerStatuses").iter().filter(|c| c["ready"] == true).count();
             let sidecars = row.list("/spec/initContainers").iter().filter(|c| c["restartPolicy"] == "Always").count();
-            let ready_sidecars = row.list("/status/initContainerStatuses").iter().filter(|c| is_sidecar(row, c) && c["ready"] == true).count();
+            let ready_sidecars = row
+                .list("/status/initContainerStatuses")
+                .iter()
+                .filter(|c| is_sidecar(row, c) && c["ready"] == true)
+                .count();
             format!("{}/{}", ready + ready_sidecars, row.list("/spec/containers").len() + sidecars).into()
         }
         "Status" => status(row).into(),
@@ -47,7 +51,8 @@ fn status(row: &Row<'_>) -> String {
     if let Some(word) = &initializing {
         reason.clone_from(word);
     }
-    let initialized = row.list("/status/conditions").iter().any(|c| c["type"] == "Initialized" && c["status"] == "True");
+    let initialized =
+        row.list("/status/conditions").iter().any(|c| c["type"] == "Initialized" && c["status"] == "True");
     if initializing.is_none() || initialized {
         reason = running(row, reason);
     }
@@ -156,7 +161,8 @@ mod tests {
         assert_eq!(said(&init), "Init:0/2");
         let ending = json!({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Running"}});
         assert_eq!(said(&ending), "Terminating");
-        let failed = json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}});
+        let failed =
+            json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}});
         assert_eq!(said(&failed), "ExitCode:3");
     }
 }

@@ -6,7 +6,9 @@ use super::{Row, join};
 
 pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
     Some(match (id, column) {
-        ("rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io", _) => return binding(column, row),
+        ("rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io", _) => {
+            return binding(column, row);
+        }
         ("poddisruptionbudgets.policy", "Min Available") => int_or_percent(row.get("/spec/minAvailable")).into(),
         ("poddisruptionbudgets.policy", "Max Unavailable") => int_or_percent(row.get("/spec/maxUnavailable")).into(),
         ("poddisruptionbudgets.policy", "Allowed Disruptions") => row.number("/status/disruptionsAllowed").into(),
@@ -15,7 +17,9 @@ pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
         ("horizontalpodautoscalers.autoscaling", _) => return autoscaler(column, row),
         ("mutatingwebhookconfigurations.admissionregistration.k8s.io", "Webhooks")
         | ("validatingwebhookconfigurations.admissionregistration.k8s.io", "Webhooks") => row.len("/webhooks").into(),
-        ("validatingadmissionpolicies.admissionregistration.k8s.io", "Validations") => row.len("/spec/validations").into(),
+        ("validatingadmissionpolicies.admissionregistration.k8s.io", "Validations") => {
+            row.len("/spec/validations").into()
+        }
         ("mutatingadmissionpolicies.admissionregistration.k8s.io", "Mutations") => row.len("/spec/mutations").into(),
         (_, "ParamKind") => match row.text("/spec/paramKind/kind") {
             "" => "<unset>".into(),
@@ -65,9 +69,13 @@ fn quota(row: &Row<'_>, limits: bool) -> String {
 
 fn autoscaler(column: &str, row: &Row<'_>) -> Option<Value> {
     Some(match column {
-        "Reference" => format!("{}/{}", row.text("/spec/scaleTargetRef/kind"), row.text("/spec/scaleTargetRef/name")).into(),
+        "Reference" => {
+            format!("{}/{}", row.text("/spec/scaleTargetRef/kind"), row.text("/spec/scaleTargetRef/name")).into()
+        }
         "Targets" => targets(row).into(),
-        "MinPods" => row.get("/spec/minReplicas").as_i64().map_or_else(|| "<unset>".to_owned(), |n| n.to_string()).into(),
+        "MinPods" => {
+            row.get("/spec/minReplicas").as_i64().map_or_else(|| "<unset>".to_owned(), |n| n.to_string()).into()
+        }
         "MaxPods" => row.number("/spec/maxReplicas").into(),
         "Replicas" => row.number("/status/currentReplicas").into(),
         _ => return None,
@@ -147,7 +155,9 @@ fn level(column: &str, row: &Row<'_>) -> Option<Value> {
     let queuing = "/spec/limited/limitResponse/queuing";
     Some(match column {
         "Type" => row.text("/spec/type").into(),
-        "NominalConcurrencyShares" if row.get("/spec/exempt").is_null() => number("/spec/limited/nominalConcurrencyShares"),
+        "NominalConcurrencyShares" if row.get("/spec/exempt").is_null() => {
+            number("/spec/limited/nominalConcurrencyShares")
+        }
         "NominalConcurrencyShares" => number("/spec/exempt/nominalConcurrencyShares"),
         "Queues" => number(&format!("{queuing}/queues")),
         "HandSize" => number(&format!("{queuing}/handSize")),

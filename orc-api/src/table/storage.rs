@@ -14,7 +14,9 @@ pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
         ("persistentvolumes" | "persistentvolumeclaims", "VolumeAttributesClass") => {
             row.text_or("/spec/volumeAttributesClassName", "<unset>").into()
         }
-        ("persistentvolumes" | "persistentvolumeclaims", "VolumeMode") => row.text_or("/spec/volumeMode", "<unset>").into(),
+        ("persistentvolumes" | "persistentvolumeclaims", "VolumeMode") => {
+            row.text_or("/spec/volumeMode", "<unset>").into()
+        }
         ("persistentvolumeclaims", "Volume") => row.text("/spec/volumeName").into(),
         ("persistentvolumeclaims", "Capacity") if row.text("/spec/volumeName").is_empty() => "".into(),
         ("persistentvolumeclaims", "Capacity") => row.text("/status/capacity/storage").into(),

@@ -79,5 +79,9 @@ fn duration(row: &Row<'_>) -> String {
 }
 
 fn last_schedule(row: &Row<'_>) -> String {
-    if row.get("/status/lastScheduleTime").is_null() { "<none>".to_owned() } else { row.age("/status/lastScheduleTime") }
+    if row.get("/status/lastScheduleTime").is_null() {
+        "<none>".to_owned()
+    } else {
+        row.age("/status/lastScheduleTime")
+    }
 }

@@ -14,7 +14,13 @@ impl Registry {
     ///
     /// # Errors
     /// 403 with the permissions that the writer does not hold.
-    pub(super) fn admit_rbac(&self, key: &ObjectKey, doc: &Doc, old: Option<&Doc>, who: &Identity) -> Result<(), ApiError> {
+    pub(super) fn admit_rbac(
+        &self,
+        key: &ObjectKey,
+        doc: &Doc,
+        old: Option<&Doc>,
+        who: &Identity,
+    ) -> Result<(), ApiError> {
         if key.resource.group() != GROUP || who.user.is_empty() || who.is_in(MASTERS) {
             return Ok(());
         }
@@ -24,7 +30,10 @@ impl Registry {
             if same(&["roleRef"]) && same(&["subjects"]) {
                 return Ok(());
             }
-            let (kind, name) = (doc.str_at(&["roleRef", "kind"]).unwrap_or_default(), doc.str_at(&["roleRef", "name"]).unwrap_or_default());
+            let (kind, name) = (
+                doc.str_at(&["roleRef", "kind"]).unwrap_or_default(),
+                doc.str_at(&["roleRef", "name"]).unwrap_or_default(),
+            );
             let home = if kind == "Role" { key.namespace_str() } else { "" };
             let resource = if kind == "Role" { "roles" } else { "clusterroles" };
             (self.authorizer.role(home, name), "bind", (resource, name.to_owned()))
@@ -34,7 +43,14 @@ impl Registry {
             }
             (rules(doc), "escalate", (plural, key.name.to_string()))
         };
-        let asks = Attributes { verb, group: GROUP, resource: target.0, namespace: key.namespace_str(), name: &target.1, ..Attributes::default() };
+        let asks = Attributes {
+            verb,
+            group: GROUP,
+            resource: target.0,
+            namespace: key.namespace_str(),
+            name: &target.1,
+            ..Attributes::default()
+        };
         if self.authorizer.permits(who, &asks) {
             return Ok(());
         }
@@ -42,7 +58,12 @@ impl Registry {
             // Whoever aggregates picks up rules that do not exist yet: only all of them cover that.
             let all = vec![everything(), every_path()];
             return self.covered(key, &all, who).map_err(|_| {
-                ApiError::forbidden(GROUP, plural, &key.name, "must have cluster-admin privileges to use the aggregationRule")
+                ApiError::forbidden(
+                    GROUP,
+                    plural,
+                    &key.name,
+                    "must have cluster-admin privileges to use the aggregationRule",
+                )
             });
         }
         self.covered(key, &wanted, who)

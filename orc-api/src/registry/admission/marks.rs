@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn a_requester_cannot_be_forged() {
-        let mut doc = Doc::from_value(json!({"spec": {"username": "root", "uid": "0", "groups": ["system:masters"]}})).unwrap();
+        let mut doc =
+            Doc::from_value(json!({"spec": {"username": "root", "uid": "0", "groups": ["system:masters"]}})).unwrap();
         requester(&mut doc, &Identity::user("eve", &[]));
         assert_eq!(doc.at(&["spec"]), Some(&json!({"username": "eve", "groups": ["system:authenticated"]})));
     }

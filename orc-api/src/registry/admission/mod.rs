@@ -20,7 +20,13 @@ impl Registry {
     ///
     /// # Errors
     /// 404 or 403, as kube-apiserver's plugins word them.
-    pub(super) async fn admit_create(&self, kind: &Kind, key: &ObjectKey, doc: &mut Doc, who: &Identity) -> Result<(), ApiError> {
+    pub(super) async fn admit_create(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        doc: &mut Doc,
+        who: &Identity,
+    ) -> Result<(), ApiError> {
         self.check_namespace(kind, key).await?;
         self.admit_rbac(key, doc, None, who)?;
         match key.resource.as_str() {
@@ -48,7 +54,14 @@ impl Registry {
     ///
     /// # Errors
     /// 403 for a role that grants more than its writer holds.
-    pub(super) fn admit_update(&self, key: &ObjectKey, sub: Option<&str>, doc: &mut Doc, old: &Doc, who: &Identity) -> Result<(), ApiError> {
+    pub(super) fn admit_update(
+        &self,
+        key: &ObjectKey,
+        sub: Option<&str>,
+        doc: &mut Doc,
+        old: &Doc,
+        who: &Identity,
+    ) -> Result<(), ApiError> {
         self.admit_rbac(key, doc, Some(old), who)?;
         if key.resource.as_str() == "pods" && sub.is_none() {
             tolerations::add_defaults(doc);

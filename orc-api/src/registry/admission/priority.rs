@@ -25,10 +25,14 @@ impl Registry {
         };
         let tail = "from the given PriorityClass name";
         if let Some(given) = pod.at(&["spec", "priority"]).and_then(Value::as_i64).filter(|given| *given != value) {
-            return refuse(format!("the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} {tail}"));
+            return refuse(format!(
+                "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} {tail}"
+            ));
         }
         if let Some(given) = pod.str_at(&["spec", "preemptionPolicy"]).filter(|given| *given != policy) {
-            return refuse(format!("the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} {tail}"));
+            return refuse(format!(
+                "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} {tail}"
+            ));
         }
         if !name.is_empty() {
             pod.set(&["spec", "priorityClassName"], name);
@@ -48,7 +52,9 @@ impl Registry {
     async fn default_class(&self) -> Result<Option<(String, i64, String)>, ApiError> {
         let scope = Scope::all(ResourceId::new("scheduling.k8s.io", "priorityclasses"));
         let mut found = Vec::new();
-        for item in self.store.list(&scope, &ListOptions { freshness: Freshness::Any, ..ListOptions::default() }).await?.items {
+        for item in
+            self.store.list(&scope, &ListOptions { freshness: Freshness::Any, ..ListOptions::default() }).await?.items
+        {
             let doc = Doc::from_body(&item.body)?;
             if doc.at(&["globalDefault"]).and_then(Value::as_bool) == Some(true) {
                 found.push(facts(&doc));

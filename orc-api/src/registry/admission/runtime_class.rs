@@ -33,7 +33,9 @@ fn overhead(pod: &mut Doc, class: Option<&Doc>) -> Result<(), String> {
     match (fixed, given) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err("Pod Overhead set without corresponding RuntimeClass defined Overhead".to_owned()),
-        (Some(fixed), Some(given)) if fixed != given => Err("Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned()),
+        (Some(fixed), Some(given)) if fixed != given => {
+            Err("Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned())
+        }
         (Some(fixed), _) => {
             pod.set(&["spec", "overhead"], fixed);
             Ok(())
@@ -46,7 +48,9 @@ fn scheduling(pod: &mut Doc, class: &Doc) -> Result<(), String> {
         let given = pod.at(&["spec", "nodeSelector", label]).cloned();
         if let Some(given) = given.filter(|given| given != value) {
             let (want, have) = (value.as_str().unwrap_or_default(), given.as_str().unwrap_or_default());
-            return Err(format!("conflict: runtimeClass.scheduling.nodeSelector[{label}] = {want}; pod.spec.nodeSelector[{label}] = {have}"));
+            return Err(format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{label}] = {want}; pod.spec.nodeSelector[{label}] = {have}"
+            ));
         }
         pod.set(&["spec", "nodeSelector", label], value.clone());
     }
@@ -70,7 +74,10 @@ mod tests {
 
     #[test]
     fn a_class_and_its_pod_must_agree() {
-        let class = Doc::from_value(json!({"overhead": {"podFixed": {"cpu": "1"}}, "scheduling": {"nodeSelector": {"a": "b"}}})).unwrap();
+        let class = Doc::from_value(
+            json!({"overhead": {"podFixed": {"cpu": "1"}}, "scheduling": {"nodeSelector": {"a": "b"}}}),
+        )
+        .unwrap();
         let mut pod = Doc::from_value(json!({"spec": {}})).unwrap();
         overhead(&mut pod, Some(&class)).unwrap();
         scheduling(&mut pod, &class).unwrap();

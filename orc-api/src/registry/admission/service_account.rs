@@ -60,7 +60,10 @@ fn mount_token(pod: &mut Doc, suffix: &str) {
     let volume = format!("kube-api-access-{suffix}");
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
-        let Some(containers) = pod.value_mut().pointer_mut(&format!("/spec/{list}")).and_then(Value::as_array_mut) else { continue };
+        let Some(containers) = pod.value_mut().pointer_mut(&format!("/spec/{list}")).and_then(Value::as_array_mut)
+        else {
+            continue;
+        };
         for container in containers {
             mounted |= mount(container, &volume);
         }
@@ -106,8 +109,14 @@ mod tests {
             {"name": "a"}, {"name": "b", "volumeMounts": [{"name": "own", "mountPath": MOUNT_PATH}]}]}}))
         .unwrap();
         mount_token(&mut pod, "abcde");
-        assert_eq!(pod.value().pointer("/spec/containers/0/volumeMounts/0/name"), Some(&json!("kube-api-access-abcde")));
+        assert_eq!(
+            pod.value().pointer("/spec/containers/0/volumeMounts/0/name"),
+            Some(&json!("kube-api-access-abcde"))
+        );
         assert_eq!(pod.value().pointer("/spec/containers/1/volumeMounts/1"), None);
-        assert_eq!(pod.value().pointer("/spec/volumes/0/projected/sources/0/serviceAccountToken/path"), Some(&json!("token")));
+        assert_eq!(
+            pod.value().pointer("/spec/volumes/0/projected/sources/0/serviceAccountToken/path"),
+            Some(&json!("token"))
+        );
     }
 }

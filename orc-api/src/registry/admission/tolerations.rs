@@ -15,7 +15,8 @@ pub(super) fn add_defaults(pod: &mut Doc) {
             (text("key") == key || text("key").is_empty()) && matches!(text("effect"), "" | "NoExecute")
         };
         if !tolerations.iter().any(covers) {
-            tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}));
+            tolerations
+                .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}));
         }
     }
     if tolerations.len() > before {
