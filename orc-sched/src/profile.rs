@@ -34,6 +34,7 @@ impl Default for Profile {
     /// Kubernetes' default profile, as far as its plugins are built: filters in the same order, scores of the same weight.
     fn default() -> Self {
         Self::empty(DEFAULT_SCHEDULER)
+            .with(plugins::NotBuilt, 0)
             .with(plugins::NodeUnschedulable, 0)
             .with(plugins::NodeName, 0)
             .with(plugins::TaintToleration, 3)

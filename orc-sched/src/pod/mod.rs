@@ -4,6 +4,7 @@ mod affinity;
 mod ports;
 mod requests;
 mod toleration;
+mod unmet;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,8 @@ pub struct PodInfo {
     pub ports: Vec<HostPort>,
     /// Node selector and node affinity.
     pub rule: NodeRule,
+    /// The first hard demand that no plugin decides yet, as a refusal says it.
+    pub unmet: Option<&'static str>,
     /// `spec.tolerations`.
     pub tolerations: Vec<Toleration>,
     /// Whether it is being deleted.
@@ -81,6 +84,7 @@ impl PodInfo {
             requests: Requests::of(pod),
             ports: spec.map(ports::of).unwrap_or_default(),
             rule: spec.map(NodeRule::of).unwrap_or_default(),
+            unmet: spec.and_then(unmet::of),
             tolerations: spec.and_then(|s| s.tolerations.as_ref()).into_iter().flatten().map(Toleration::of).collect(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             ended: matches!(phase, Some("Succeeded" | "Failed")),
