@@ -26,7 +26,7 @@ impl Plugin for NotBuilt {
     fn filter(&self, prepared: &Prepared, _: &View, nodes: &mut NodeSet, why: &mut Reasons) {
         let Some(text) = state::<Option<&'static str>>(prepared) else { return };
         nodes.retain(|slot| {
-            why.refuse(slot, self.name(), *text, false);
+            why.refuse(slot, self.name(), text, false);
             false
         });
     }
