@@ -150,8 +150,8 @@ fn transcripts() -> Result<PathBuf, String> {
     }
 }
 
-/// The names of the cases that passed and that failed.
-fn run(folder: &Path, port: u16, only: &str, report: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+/// The names of the cases that passed and that failed, and what the runner said.
+fn run(folder: &Path, port: u16, only: &str, report: &Path) -> (BTreeSet<String>, BTreeSet<String>, String) {
     let server = format!("https://127.0.0.1:{port}");
     let output = Command::new("python3")
         .arg(folder.join("run.py"))
@@ -169,7 +169,7 @@ fn run(folder: &Path, port: u16, only: &str, report: &Path) -> (BTreeSet<String>
         let cases = report["cases"].as_array().unwrap().iter().filter(|case| case["result"] == result);
         cases.map(|case| case["case"].as_str().unwrap().split_once('/').unwrap().1.to_owned()).collect()
     };
-    (named("passed"), named("failed"))
+    (named("passed"), named("failed"), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What is wrong with an area's result.
@@ -190,29 +190,38 @@ fn the_api_answers_as_kube_apiserver_does() {
         Err(why) => return eprintln!("skipped: {why}"),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let port = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        start(listener).await;
-        port
-    });
+    // A server an area: cases of one area make objects of the cluster that would change the answers of another's.
+    let server = || {
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            start(listener).await;
+            port
+        })
+    };
     let reports = tempfile::tempdir().unwrap();
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let (folder, reports) = (&folder, reports.path());
         let areas = AREAS.iter().map(|(area, known)| {
+            let port = server();
             scope.spawn(move || {
-                let (passed, failed) = run(folder, port, &format!("{area}/*"), &reports.join(area));
+                let (passed, failed, said) = run(folder, port, &format!("{area}/*"), &reports.join(area));
                 eprintln!("{area}: {} passed, {} failed", passed.len(), failed.len());
-                judge(area, known, &passed, &failed)
+                let wrong = judge(area, known, &passed, &failed);
+                if !wrong.is_empty() {
+                    eprintln!("{said}");
+                }
+                wrong
             })
         });
         let areas: Vec<_> = areas.collect();
         let mut wrong: Vec<String> = areas.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let port = server();
         for name in APPLY {
-            let (passed, failed) = run(folder, port, &format!("ssa/{name}"), &reports.join(name));
+            let (passed, failed, said) = run(folder, port, &format!("ssa/{name}"), &reports.join(name));
             // The filter may match longer names too: what counts is the case itself.
             if !passed.contains(name) || failed.contains(name) {
-                wrong.push(format!("ssa/{name} fails"));
+                wrong.push(format!("ssa/{name} fails: {said}"));
             }
         }
         wrong
