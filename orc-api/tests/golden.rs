@@ -172,6 +172,16 @@ fn run(folder: &Path, port: u16, only: &str, report: &Path) -> (BTreeSet<String>
     (named("passed"), named("failed"), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Whether a case that failed passes when it is run by itself. Some recordings hold an age of `0s` to the letter, which a
+/// case that meets the turn of a second cannot give; three such turns in a row do not happen.
+fn passes_again(folder: &Path, port: u16, case: &str, report: &Path) -> bool {
+    let name = case.split_once('/').map_or(case, |(_, name)| name);
+    (0..3).any(|_| {
+        let (passed, failed, _) = run(folder, port, case, report);
+        passed.contains(name) && !failed.contains(name)
+    })
+}
+
 /// What is wrong with an area's result.
 fn judge(area: &str, known: &[&str], passed: &BTreeSet<String>, failed: &BTreeSet<String>) -> Vec<String> {
     let known: BTreeSet<String> = known.iter().map(|name| (*name).to_owned()).collect();
@@ -205,7 +215,15 @@ fn the_api_answers_as_kube_apiserver_does() {
         let areas = AREAS.iter().map(|(area, known)| {
             let port = server();
             scope.spawn(move || {
-                let (passed, failed, said) = run(folder, port, &format!("{area}/*"), &reports.join(area));
+                let (mut passed, mut failed, said) = run(folder, port, &format!("{area}/*"), &reports.join(area));
+                let unexpected: Vec<String> =
+                    failed.iter().filter(|name| !known.contains(&name.as_str())).cloned().collect();
+                for name in unexpected {
+                    if passes_again(folder, port, &format!("{area}/{name}"), &reports.join(format!("{area}-{name}"))) {
+                        failed.remove(&name);
+                        passed.insert(name);
+                    }
+                }
                 eprintln!("{area}: {} passed, {} failed", passed.len(), failed.len());
                 let wrong = judge(area, known, &passed, &failed);
                 if !wrong.is_empty() {
