@@ -64,6 +64,8 @@ pub struct PodQueue {
     entries: BTreeMap<Name, Entry>,
     active: BTreeMap<Rank, Name>,
     backoff: BTreeSet<(Timestamp, Name)>,
+    /// Those of `backoff` that something may have helped since they were refused.
+    helped: BTreeSet<(Timestamp, Name)>,
     parked: BTreeSet<(Timestamp, Name)>,
     refused_by: BTreeMap<&'static str, BTreeSet<Name>>,
     gated: usize,
@@ -91,6 +93,7 @@ impl PodQueue {
             entries: BTreeMap::new(),
             active: BTreeMap::new(),
             backoff: BTreeSet::new(),
+            helped: BTreeSet::new(),
             parked: BTreeSet::new(),
             refused_by: BTreeMap::new(),
             gated: 0,
@@ -138,14 +141,24 @@ impl PodQueue {
             if *due > now {
                 break;
             }
-            let Some((_, uid)) = self.backoff.pop_first() else { break };
-            self.ready(&uid, now);
+            let Some(place) = self.backoff.pop_first() else { break };
+            self.helped.remove(&place);
+            self.ready(&place.1, now);
         }
-        let (_, uid) = self.active.pop_first()?;
+        // With nothing else to do, a pod that something may have helped is tried before its time (KEP-5142).
+        let uid = match self.active.pop_first() {
+            Some((_, uid)) => uid,
+            None => self.helped.pop_first().map(|place| self.early(place))?,
+        };
         let entry = self.entries.get_mut(&uid)?;
         entry.place = Place::Flying;
         entry.attempts = entry.attempts.saturating_add(1);
         Some(entry.pod.clone())
+    }
+
+    fn early(&mut self, place: (Timestamp, Name)) -> Name {
+        self.backoff.remove(&place);
+        place.1
     }
 
     /// Parks a flying pod that fits nowhere, with the plugins that refused nodes.
@@ -209,7 +222,7 @@ impl PodQueue {
     pub fn next_due(&self) -> Option<Timestamp> {
         let flush = self.parked.first().map(|(since, _)| after(*since, self.timing.flush));
         let backoff = self.backoff.first().map(|(due, _)| *due);
-        let active = self.active.first_key_value().map(|_| Timestamp::MIN);
+        let active = (!self.active.is_empty() || !self.helped.is_empty()).then_some(Timestamp::MIN);
         [flush, backoff, active].into_iter().flatten().min()
     }
 
@@ -235,6 +248,7 @@ impl PodQueue {
         if entry.blocked > now {
             entry.place = Place::Backoff(entry.blocked);
             self.backoff.insert((entry.blocked, uid.clone()));
+            self.helped.insert((entry.blocked, uid.clone()));
             return;
         }
         self.arrivals += 1;
@@ -248,7 +262,11 @@ impl PodQueue {
         let Some(entry) = self.entries.get_mut(uid) else { return };
         match std::mem::replace(&mut entry.place, Place::Flying) {
             Place::Active(rank) => drop(self.active.remove(&rank)),
-            Place::Backoff(due) => drop(self.backoff.remove(&(due, uid.clone()))),
+            Place::Backoff(due) => {
+                let place = (due, uid.clone());
+                self.backoff.remove(&place);
+                self.helped.remove(&place);
+            }
             Place::Parked(since, plugins) => {
                 self.parked.remove(&(since, uid.clone()));
                 for plugin in plugins {

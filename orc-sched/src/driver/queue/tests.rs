@@ -65,14 +65,17 @@ fn only_helpful_events_wake_a_parked_pod() {
 }
 
 #[test]
-fn a_woken_pod_still_waits_for_its_backoff() {
+fn a_woken_pod_goes_before_its_time_only_when_nothing_else_is_ready() {
     let mut queue = PodQueue::new(Timing::default());
-    queue.put(pod("a", 0), at(0));
+    queue.put(pod("a", 9), at(0));
     popped(&mut queue, 0).unwrap();
     queue.park(&"a".into(), vec!["Fit"], at(0));
+    queue.put(pod("b", 0), at(0));
     queue.wake(&hints(&[Hint::PodLeft]), at(0), |_, _| true);
-    assert_eq!((popped(&mut queue, 0), queue.next_due()), (None, Some(at(1))));
-    assert_eq!(popped(&mut queue, 1).as_deref(), Some("a"));
+    assert_eq!(popped(&mut queue, 0).as_deref(), Some("b"), "a is still backing off");
+    assert_eq!(popped(&mut queue, 0).as_deref(), Some("a"), "and there is nothing else to do");
+    queue.back_off(&"a".into(), at(0));
+    assert_eq!(popped(&mut queue, 0), None, "a failure of its own is waited out");
 }
 
 #[test]
