@@ -54,7 +54,11 @@ async fn make(context: &Context, pod: &Pod, status: &PodStatus, volume: &Volume,
     if let Some(host) = &volume.host_path {
         return host_path::check(host);
     }
-    if volume.empty_dir.is_some() {
+    if let Some(empty) = &volume.empty_dir {
+        // A program that asked for memory may keep secrets there: they must not reach the disk unasked.
+        if let Some(medium) = empty.medium.as_deref().filter(|medium| !medium.is_empty()) {
+            return Err(format!("emptyDir with medium {medium:?} is not supported by orc yet"));
+        }
         tokio::fs::create_dir_all(&path).await.map_err(|error| format!("make {}: {error}", path.display()))?;
         return payload::own(&path, 0o777, fs_group);
     }
