@@ -50,7 +50,11 @@ impl Deadlines {
 }
 
 /// Deletes events when their time has come, until it is dropped. After a restart, events that are there get a full life.
+/// Returns at once when the store's backend expires keys by itself (`StoreConfig::ttl`).
 pub async fn run(store: Arc<Store>, clock: Clock, ttl: Duration) {
+    if store.backend().expires() {
+        return;
+    }
     let scope = Scope::all(ResourceId::new("", "events"));
     loop {
         let mut deadlines = Deadlines::default();

@@ -10,11 +10,14 @@
 //! | [`discovery`], [`openapi`], [`table`] | documents made from the catalogue and the schema table |
 //! | [`convert`] | between the versions of kinds that share storage |
 //! | [`remote`] | speaking to an API server over TLS |
+//! | [`custom`], [`cel`] | schemas and rules of custom resources; the expression language of rules and policies |
 //! | [`expiry`] | events are kept for an hour |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
 pub mod bootstrap;
+pub mod cel;
 pub mod convert;
+pub mod custom;
 pub mod discovery;
 pub mod expiry;
 pub mod http;

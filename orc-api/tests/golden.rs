@@ -53,7 +53,7 @@ async fn start(listener: TcpListener) {
     let accounts = ServiceAccountTokens { signer, store, clock: system.clock.clone() };
     let tokens: Vec<Arc<dyn TokenAuthenticator>> =
         vec![Arc::new(accounts), Arc::new(StaticTokens::parse(TOKENS).unwrap())];
-    let config = ApiConfig { registry, tokens, nodes: Arc::new(NoNodes), clock: system.clock.clone() };
+    let config = ApiConfig { registry, tokens, nodes: Arc::new(NoNodes), clock: system.clock.clone(), extras: Default::default() };
     let acceptor = orc_api::serve::acceptor(&pki).unwrap();
     tokio::spawn(orc_api::serve::serve(listener, acceptor, ApiService::new(config)));
 }
@@ -182,10 +182,16 @@ fn passes_again(folder: &Path, port: u16, case: &str, report: &Path) -> bool {
     })
 }
 
+/// Cases that hold the age of a fixed date as of the day they were recorded, so that they fail on every other day. Ages are
+/// checked by the tests of `orc_api::table`.
+const DATED: [&str; 1] = ["table/events1"];
+
 /// What is wrong with an area's result.
 fn judge(area: &str, known: &[&str], passed: &BTreeSet<String>, failed: &BTreeSet<String>) -> Vec<String> {
     let known: BTreeSet<String> = known.iter().map(|name| (*name).to_owned()).collect();
-    let mut wrong: Vec<String> = failed.difference(&known).map(|name| format!("{area}/{name} fails")).collect();
+    let dated = |name: &&String| !DATED.contains(&format!("{area}/{name}").as_str());
+    let mut wrong: Vec<String> =
+        failed.difference(&known).filter(dated).map(|name| format!("{area}/{name} fails")).collect();
     wrong.extend(known.difference(failed).map(|name| format!("{area}/{name} passes or is gone: take it off the list")));
     if passed.is_empty() {
         wrong.push(format!("{area}: nothing was run"));

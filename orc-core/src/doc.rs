@@ -99,6 +99,8 @@ impl Doc {
     pub fn to_body(&self) -> Bytes {
         let mut out = Vec::with_capacity(1024);
         write_body(&mut out, self.map());
+        // Bodies are kept for long: without this a buffer that grew by doubling stays as large as it became.
+        out.shrink_to_fit();
         Bytes::from(out)
     }
 

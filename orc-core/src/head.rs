@@ -3,7 +3,6 @@
 //! A [`Head`] is read in one pass over the canonical body: identity, labels, owners, deletion, and the *selectable fields*
 //! that the catalogue declares for the resource. It costs about a tenth of decoding the typed object.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,19 +12,24 @@ use serde::{Deserialize, Serialize};
 use crate::doc::Doc;
 use crate::error::ApiError;
 use crate::key::{Name, Revision};
+use crate::labels::Labels;
 
 /// One owner of an object.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerRef {
     /// Group and version, `apps/v1`.
-    pub api_version: String,
+    #[serde(deserialize_with = "shared")]
+    pub api_version: Name,
     /// The owner's kind.
-    pub kind: String,
+    #[serde(deserialize_with = "shared")]
+    pub kind: Name,
     /// The owner's name.
-    pub name: String,
+    #[serde(deserialize_with = "shared")]
+    pub name: Name,
     /// The owner's uid.
-    pub uid: String,
+    #[serde(deserialize_with = "shared")]
+    pub uid: Name,
     /// Whether the owner is the managing controller.
     pub controller: Option<bool>,
     /// Whether foreground deletion of the owner waits for this object.
@@ -38,11 +42,11 @@ pub struct Head {
     /// `metadata.uid`.
     pub uid: Name,
     /// `metadata.labels`.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// `metadata.ownerReferences`.
-    pub owners: Vec<OwnerRef>,
+    pub owners: Box<[OwnerRef]>,
     /// `metadata.finalizers`.
-    pub finalizers: Vec<String>,
+    pub finalizers: Box<[String]>,
     /// `metadata.creationTimestamp`.
     pub created: Option<jiff::Timestamp>,
     /// `metadata.deletionTimestamp`.
@@ -52,7 +56,7 @@ pub struct Head {
     /// `metadata.generation`.
     pub generation: Option<i64>,
     /// Values of the declared selectable fields that are present, by path, sorted.
-    pub fields: Vec<(Name, Name)>,
+    pub fields: Box<[(Name, Name)]>,
     /// Where a revision goes and where the type header ends.
     pub spans: Spans,
 }
@@ -66,11 +70,17 @@ pub struct Spans {
     pub metadata_open: u32,
 }
 
+/// Reads a text that other objects are likely to have as well; `null` is empty.
+fn shared<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+    let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(Name::shared(text.unwrap_or_default()))
+}
+
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Meta {
     uid: String,
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<Labels>,
     owner_references: Option<Vec<OwnerRef>>,
     finalizers: Option<Vec<String>>,
     creation_timestamp: Option<jiff::Timestamp>,
@@ -96,13 +106,13 @@ impl Head {
         Ok(Self {
             uid: meta.uid.into(),
             labels: meta.labels.unwrap_or_default(),
-            owners: meta.owner_references.unwrap_or_default(),
-            finalizers: meta.finalizers.unwrap_or_default(),
+            owners: meta.owner_references.unwrap_or_default().into(),
+            finalizers: meta.finalizers.unwrap_or_default().into(),
             created: meta.creation_timestamp,
             deletion: meta.deletion_timestamp,
             grace_seconds: meta.deletion_grace_period_seconds,
             generation: meta.generation,
-            fields,
+            fields: fields.into(),
             spans,
         })
     }
@@ -230,7 +240,7 @@ struct FieldSeed<'a> {
 impl FieldSeed<'_> {
     fn take<E>(self, text: &str) -> Result<(), E> {
         if let Some((full, _)) = self.wanted.iter().find(|(_, rest)| rest.is_empty()) {
-            self.found.push((Name::new(full), Name::new(text)));
+            self.found.push((Name::shared(full), Name::shared(text)));
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::intern::intern;
+
 /// A name of an object or a namespace: cheap to clone, compared by text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -17,6 +19,12 @@ impl Name {
     /// Wraps a text. No rule is checked: what a valid name is depends on the kind (see [`crate::validation`]).
     pub fn new(text: impl AsRef<str>) -> Self {
         Self(Arc::from(text.as_ref()))
+    }
+
+    /// Wraps a text that many objects are likely to have in common (a namespace, a label's key, a node's name): equal texts
+    /// are held once.
+    pub fn shared(text: impl AsRef<str>) -> Self {
+        Self(intern(text.as_ref()))
     }
 
     /// The text.
@@ -89,8 +97,8 @@ impl ResourceId {
     /// The resource `plural` of `group` (the core group is `""`).
     pub fn new(group: &str, plural: &str) -> Self {
         match group {
-            "" => Self(Arc::from(plural)),
-            _ => Self(Arc::from(format!("{plural}.{group}"))),
+            "" => Self(intern(plural)),
+            _ => Self(intern(&format!("{plural}.{group}"))),
         }
     }
 
@@ -110,7 +118,7 @@ impl ResourceId {
 
     /// Reads the written form back.
     pub fn parse(text: &str) -> Self {
-        Self(Arc::from(text))
+        Self(intern(text))
     }
 
     /// The plural name, as in a URL path.

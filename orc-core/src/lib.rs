@@ -21,6 +21,7 @@ pub mod doc;
 pub mod env;
 pub mod error;
 pub mod head;
+mod intern;
 pub mod key;
 pub mod labels;
 pub mod object;

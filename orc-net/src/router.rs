@@ -52,7 +52,7 @@ fn service_of(stored: &Stored) -> Option<ObjectKey> {
     Some(ObjectKey {
         resource: ResourceId::of::<Service>(),
         namespace: stored.key.namespace.clone(),
-        name: name.as_str().into(),
+        name: name.into(),
     })
 }
 

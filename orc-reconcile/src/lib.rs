@@ -5,12 +5,14 @@
 //! | [`reconciler`] | [`Reconciler`], [`Next`], and how failures are classed |
 //! | [`queue`] | the work queue: a pure state machine, deduplicating, with per-key backoff |
 //! | [`controller`] | [`Controller`]: sources feed keys, workers reconcile them, a status says how it goes |
+//! | [`election`] | one leader among several processes, by a `Lease` |
 //! | [`source`] | where keys come from: caches, timers, anything |
 //! | [`controllers`] | the built-in loops (feature `controllers`) |
 
 pub mod controller;
 #[cfg(feature = "controllers")]
 pub mod controllers;
+pub mod election;
 pub mod queue;
 pub mod reconciler;
 pub mod source;

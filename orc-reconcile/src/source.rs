@@ -104,7 +104,7 @@ impl CacheSource<ObjectKey> {
         let resource = ResourceId::of::<O>();
         Self::new(cache, move |stored| {
             let of_kind = |owner: &&orc_core::OwnerRef| {
-                owner.kind == kind && owner.api_version.split_once('/').map_or("", |(group, _)| group) == group
+                *owner.kind == *kind && owner.api_version.split_once('/').map_or("", |(group, _)| group) == group
             };
             let owner = stored.head.controller().filter(of_kind);
             let key = |owner: &orc_core::OwnerRef| ObjectKey {

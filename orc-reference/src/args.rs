@@ -32,6 +32,10 @@ pub enum Command {
     Delete(DeleteArgs),
     /// Print a container's log.
     Logs(LogsArgs),
+    /// Write everything that a running cluster stores into a file, at one revision.
+    Backup(BackupArgs),
+    /// Make the data folder of a new cluster from a backup.
+    Restore(RestoreArgs),
     /// Say which version this is.
     Version,
     /// Print the administrator's kubeconfig of a data folder.
@@ -56,6 +60,36 @@ pub struct ClusterArgs {
     /// A file of lines `token,user,uid,"group1,group2"` that are accepted as bearer tokens.
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+    /// The certificate authority and the key of service account tokens; the servers of one cluster share them [default: pki
+    /// in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub pki_dir: Option<PathBuf>,
+    /// Where others reach this server's API [default: where pods reach it, or where it listens]
+    #[arg(long, value_name = "ADDR")]
+    pub advertise_address: Option<std::net::IpAddr>,
+    /// An etcd that keeps the objects.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
+}
+
+/// An etcd in the place of the data folder's own store, for several servers side by side.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct EtcdArgs {
+    /// Keep the objects in this etcd instead of the data folder; several, divided by commas, for its members.
+    #[arg(long = "etcd-servers", value_name = "URL", value_delimiter = ',')]
+    pub servers: Vec<String>,
+    /// The part of etcd's keys that is this cluster's.
+    #[arg(long = "etcd-prefix", value_name = "PREFIX", default_value = "/orc")]
+    pub prefix: String,
+    /// The authority that signed etcd's certificate, PEM.
+    #[arg(long = "etcd-cafile", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// This server's certificate for etcd, PEM.
+    #[arg(long = "etcd-certfile", value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    #[arg(long = "etcd-keyfile", value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
 }
 
 /// Flags of `orc up`.
@@ -189,6 +223,36 @@ pub struct LogsArgs {
     pub tail: Option<u64>,
 }
 
+/// Flags of `orc backup`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct BackupArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The file to write; it holds all Secrets, so only its owner may read it.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Put it in the place of a file that is there.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Flags of `orc restore`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct RestoreArgs {
+    /// The backup.
+    pub file: PathBuf,
+    /// The data folder to make; it must not hold a store yet [default: as for `orc up`]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Only say what the backup holds.
+    #[arg(long)]
+    pub check: bool,
+    /// Revisions to leave out above the backup's; more than the old cluster made since.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000_000)]
+    pub skip_revisions: u64,
+}
+
 impl ClusterArgs {
     /// The flags that name the default data folder.
     pub fn default_place() -> Self {
@@ -198,6 +262,9 @@ impl ClusterArgs {
             kubeconfig: None,
             service_cidr: ServiceCidr { base: std::net::Ipv4Addr::new(10, 96, 0, 0), bits: 12 },
             token_auth_file: None,
+            pki_dir: None,
+            advertise_address: None,
+            etcd: EtcdArgs::default(),
         }
     }
 }

@@ -11,15 +11,15 @@ use orc_api::identity::service_account::{ServiceAccountTokens, Signer};
 use orc_api::identity::{StaticTokens, TokenAuthenticator};
 use orc_api::pki::Pki;
 use orc_api::{ApiConfig, ApiService, Identity, Registry, RegistryOptions};
-use orc_core::ApiError;
 use orc_core::env::System;
-use orc_store::backend::{DurableBackend, DurableConfig};
+use orc_core::{ApiError, ObjectKey, ResourceId};
+use orc_store::client::Freshness;
 use orc_store::{NodeDialer, NodeService, Store};
 use tokio::net::TcpListener;
 
 use crate::args::ClusterArgs;
 use crate::data_dir::DataDir;
-use crate::{kubeconfig, progress};
+use crate::{backup, kubeconfig, progress, storage};
 
 /// The range of node ports.
 pub const NODE_PORTS: (u16, u16) = (30000, 32767);
@@ -42,6 +42,10 @@ pub struct ControlPlane {
     pub kubeconfig: PathBuf,
     /// The folder that holds everything.
     pub data: DataDir,
+    /// Whether other servers may use the same store.
+    pub shared: bool,
+    /// What this server calls itself among others; different at every start.
+    pub identity: String,
 }
 
 /// Runs the API server and the store until a signal.
@@ -86,15 +90,16 @@ pub async fn start(
 ) -> anyhow::Result<ControlPlane> {
     let system = System::real();
     let tokens = static_tokens(args)?;
-    let backend = DurableBackend::open(DurableConfig::new(data.store()))?;
-    let store = Store::open(Arc::new(backend), Registry::fields(), system.clone()).await?;
+    let storage = storage::open(args, &data, &system).await?;
+    let store = Store::open(storage.backend, Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
-    let pki = Pki::open(
-        &data.pki(),
-        &server_names(),
-        &server_addresses(address.ip(), args.service_cidr.api(), inside),
-        &system.clock,
-    )?;
+    let mut addresses = server_addresses(address.ip(), args.service_cidr.api(), inside);
+    addresses.extend(args.advertise_address);
+    let pki_dir = args.pki_dir.clone().unwrap_or_else(|| data.pki());
+    let pki = Pki::open(&pki_dir, &server_names(), &addresses, &system.clock)?;
+    if storage.shared {
+        check_authority(&store, &pki, &pki_dir).await?;
+    }
     let signer = Arc::new(Signer::new(&pki.service_account_key)?);
     let cidr = args.service_cidr;
     let options =
@@ -102,11 +107,19 @@ pub async fn start(
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
     let admin = registry.client(Identity::admin(), "orc");
     bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: cidr.api(), service_cidr: (cidr.base, cidr.bits) }).await?;
+    let claims = registry.clone();
+    system.spawn.detach(async move { claims.keep_claims().await });
     system.spawn.detach(orc_api::expiry::run(store.clone(), system.clock.clone(), orc_api::expiry::TTL));
     let accounts = ServiceAccountTokens { signer, store, clock: system.clock.clone() };
     let mut authenticators: Vec<Arc<dyn TokenAuthenticator>> = vec![Arc::new(accounts)];
     authenticators.extend(tokens.map(|tokens| Arc::new(tokens) as Arc<dyn TokenAuthenticator>));
-    let config = ApiConfig { registry: registry.clone(), tokens: authenticators, nodes, clock: system.clock.clone() };
+    let config = ApiConfig {
+        registry: registry.clone(),
+        tokens: authenticators,
+        nodes,
+        clock: system.clock.clone(),
+        extras: [(backup::PATH.to_owned(), backup::of(registry.store()))].into(),
+    };
     let service = ApiService::new(config);
     let acceptor = orc_api::serve::acceptor(&pki)?;
     let listener = TcpListener::from_std(listener)?;
@@ -114,7 +127,29 @@ pub async fn start(
     let url = format!("https://{}", reachable(address));
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| data.kubeconfig());
     kubeconfig::write(&kubeconfig, &url, &pki)?;
-    Ok(ControlPlane { registry, service, acceptor, ca: pki.ca.certificate, system, url, kubeconfig, data })
+    let identity = format!("{}_{}", host_name(), system.ids.uid());
+    let shared = storage.shared;
+    let ca = pki.ca.certificate;
+    Ok(ControlPlane { registry, service, acceptor, ca, system, url, kubeconfig, data, shared, identity })
+}
+
+/// Servers that share a store must share the authority too, or each other's clients and nodes cannot trust them.
+async fn check_authority(store: &Store, pki: &Pki, folder: &std::path::Path) -> anyhow::Result<()> {
+    let key = ObjectKey::namespaced(ResourceId::new("", "configmaps"), "kube-system", "kube-root-ca.crt");
+    let Some(stored) = store.get(&key, Freshness::Latest).await? else { return Ok(()) };
+    let doc = stored.to_doc()?;
+    let theirs = doc.str_at(&["data", "ca.crt"]).unwrap_or_default();
+    anyhow::ensure!(
+        theirs.trim() == pki.ca.certificate.trim(),
+        "the cluster in this etcd has another certificate authority than {}; give the other servers' folder with --pki-dir (it holds \
+         ca.crt, ca.key and service-account.key), or another --etcd-prefix for a cluster of its own",
+        folder.display()
+    );
+    Ok(())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn static_tokens(args: &ClusterArgs) -> anyhow::Result<Option<StaticTokens>> {

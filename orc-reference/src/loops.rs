@@ -1,65 +1,102 @@
 //! The control loops of this process, each acting as its own identity.
+//!
+//! Where several servers share one store, the loops that need to run once in a cluster run in the server that is elected
+//! for them, under the leases and identities that kube-controller-manager and kube-scheduler have.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use orc_api::Identity;
-use orc_core::env::Task;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use orc_api::{Identity, Registry};
+use orc_core::env::{System, Task};
 use orc_net::{Userspace, UserspaceConfig};
 use orc_reconcile::CancellationToken;
 use orc_reconcile::controllers::{self, ControllersConfig};
+use orc_reconcile::election::{self, ElectionConfig, Standing};
 use orc_sched::driver::SchedulerConfig;
 use orc_store::Env;
+use tokio::sync::watch;
 
 use crate::control_plane::ControlPlane;
 use crate::nodes::{NodeNet, OnHost};
 use crate::progress;
 
-/// Starts controllers, scheduler and service router. `api` is where pods reach the API.
-pub fn start(plane: &ControlPlane, net: &NodeNet, api: Option<(IpAddr, u16)>, stop: &CancellationToken) -> Vec<Task> {
-    let spawn = &plane.system.spawn;
-    let mut tasks = controllers(plane, api, stop);
-    progress::started("controllers", &format!("{} loops", tasks.len()));
-    let scheduler = env(plane, Identity::user("system:kube-scheduler", &[]));
-    tasks.push(spawn.spawn(orc_sched::driver::run(scheduler, SchedulerConfig::default(), stop.clone())));
-    progress::started("scheduler", "default-scheduler");
-    let router = orc_net::router(&env(plane, Identity::user("system:kube-proxy", &[])), data_plane(net, plane));
-    tasks.push(spawn.spawn(router.run(stop.clone())));
-    progress::started("services", "user-space routing");
-    tasks
-}
+const CONTROLLERS: &str = "kube-controller-manager";
+const SCHEDULER: &str = "kube-scheduler";
 
-/// The built-in controllers: each writes as its own service account, and all read from the same caches.
-fn controllers(plane: &ControlPlane, api: Option<(IpAddr, u16)>, stop: &CancellationToken) -> Vec<Task> {
-    let shared = env(plane, Identity::user("system:kube-controller-manager", &[]));
-    let env_for = |name: &str| Env { client: Arc::new(plane.registry.client(account(name), name)), ..shared.clone() };
-    let registry = plane.registry.clone();
-    let config = ControllersConfig { root_ca: plane.ca.clone(), kinds: Arc::new(move || registry.catalogue()) };
-    let spawn = &plane.system.spawn;
-    let specs = controllers::all(env_for, config);
-    let mut tasks: Vec<Task> = specs.into_iter().map(|spec| spawn.spawn((spec.run)(stop.clone()))).collect();
-    if let Some((address, port)) = api {
-        // The API server itself keeps the endpoints of its Service, as kube-apiserver does.
-        let endpoints = api_endpoints(env(plane, Identity::admin()), address, port);
-        let stop = stop.clone();
-        tasks.push(spawn.spawn(async move {
-            stop.run_until_cancelled(endpoints).await;
-        }));
-    }
-    tasks
-}
-
-/// How often the API's own endpoints are looked at; kube-apiserver's lease reconciler takes ten seconds.
-const REPAIR: Duration = Duration::from_secs(10);
-
-async fn api_endpoints(env: Env, address: IpAddr, port: u16) {
-    loop {
-        if let Err(error) = controllers::kubernetes_endpoints(&env, address, port).await {
-            tracing::warn!(%error, "the endpoints of the kubernetes service were not written");
+/// Starts what runs once in a cluster: controllers and scheduler.
+pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
+    let parts = Parts { registry: plane.registry.clone(), system: plane.system.clone(), ca: plane.ca.clone() };
+    let mut tasks = Vec::new();
+    for (name, what) in [(CONTROLLERS, "controllers"), (SCHEDULER, "scheduler")] {
+        let parts = parts.clone();
+        let work = move |stop: CancellationToken| parts.clone().work(name, stop);
+        if plane.shared {
+            let env = parts_env(plane, name);
+            let config = ElectionConfig::new(name, plane.identity.clone());
+            let standing = watch::Sender::new(Standing::default());
+            tasks.push(plane.system.spawn.spawn(election::run(env, config, standing, stop.clone(), work)));
+            progress::started(what, &format!("in the server that holds the lease {name}"));
+        } else {
+            tasks.push(plane.system.spawn.spawn(work(stop.clone())));
+            progress::started(what, name);
         }
-        env.clock.sleep(REPAIR).await;
     }
+    tasks
+}
+
+/// Starts what runs on every machine that has nodes: the routing of Services.
+pub fn start_router(plane: &ControlPlane, net: &NodeNet, stop: &CancellationToken) -> Task {
+    let env = env(&plane.registry, &plane.system, Identity::user("system:kube-proxy", &[]));
+    let data_plane = Userspace::new(UserspaceConfig {
+        host: Arc::new(OnHost(net.host_ports.clone())),
+        node_address: Ipv4Addr::UNSPECIFIED,
+        cluster_addresses: net.services,
+        spawn: plane.system.spawn.clone(),
+    });
+    progress::started("services", "user-space routing");
+    plane.system.spawn.spawn(orc_net::router(&env, Arc::new(data_plane)).run(stop.clone()))
+}
+
+/// What the loops of a term are made of.
+#[derive(Clone)]
+struct Parts {
+    registry: Arc<Registry>,
+    system: System,
+    ca: String,
+}
+
+impl Parts {
+    /// Runs the loops of a name until the token is cancelled. They start with caches of their own each time.
+    fn work(self, name: &'static str, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        if name == SCHEDULER {
+            let env = env(&self.registry, &self.system, Identity::user("system:kube-scheduler", &[]));
+            return orc_sched::driver::run(env, SchedulerConfig::default(), stop).boxed();
+        }
+        async move {
+            let running = futures::future::join_all(self.controllers(&stop).into_iter().map(Task::join)).await;
+            for error in running.into_iter().filter_map(Result::err) {
+                tracing::error!(error, "a control loop ended");
+            }
+        }
+        .boxed()
+    }
+
+    /// The built-in controllers: each writes as its own service account, and all read from the same caches.
+    fn controllers(&self, stop: &CancellationToken) -> Vec<Task> {
+        let shared = env(&self.registry, &self.system, Identity::user("system:kube-controller-manager", &[]));
+        let env_for =
+            |name: &str| Env { client: Arc::new(self.registry.client(account(name), name)), ..shared.clone() };
+        let registry = self.registry.clone();
+        let config = ControllersConfig { root_ca: self.ca.clone(), kinds: Arc::new(move || registry.catalogue()) };
+        let specs = controllers::all(env_for, config);
+        specs.into_iter().map(|spec| self.system.spawn.spawn((spec.run)(stop.clone()))).collect()
+    }
+}
+
+fn parts_env(plane: &ControlPlane, name: &str) -> Env {
+    env(&plane.registry, &plane.system, Identity::user(format!("system:{name}"), &[]))
 }
 
 fn account(name: &str) -> Identity {
@@ -68,16 +105,7 @@ fn account(name: &str) -> Identity {
 }
 
 /// An environment that acts as somebody, with caches of its own.
-fn env(plane: &ControlPlane, who: Identity) -> Env {
+fn env(registry: &Arc<Registry>, system: &System, who: Identity) -> Env {
     let manager = who.user.trim_start_matches("system:").to_owned();
-    Env::new(Arc::new(plane.registry.client(who, &manager)), &plane.system)
-}
-
-fn data_plane(net: &NodeNet, plane: &ControlPlane) -> Arc<Userspace> {
-    Arc::new(Userspace::new(UserspaceConfig {
-        host: Arc::new(OnHost(net.host_ports.clone())),
-        node_address: Ipv4Addr::UNSPECIFIED,
-        cluster_addresses: net.services,
-        spawn: plane.system.spawn.clone(),
-    }))
+    Env::new(Arc::new(registry.client(who, &manager)), system)
 }

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "a binary has no public items; `pub` marks what a module offers the others")]
 
 mod args;
+mod backup;
 mod client;
 mod control_plane;
 mod data_dir;
@@ -13,6 +14,8 @@ mod logging;
 mod loops;
 mod nodes;
 mod progress;
+mod servers;
+mod storage;
 mod up;
 
 use clap::Parser as _;
@@ -41,6 +44,8 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Apply(apply) => up::runtime()?.block_on(client::apply::run(apply)),
         Command::Delete(delete) => up::runtime()?.block_on(client::delete::run(delete)),
         Command::Logs(logs) => up::runtime()?.block_on(client::logs::run(logs)),
+        Command::Backup(args) => up::runtime()?.block_on(client::backup::run(args)),
+        Command::Restore(args) => client::restore::run(&args),
         Command::Version => {
             anstream::println!("orc {} (Kubernetes v1.36)", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -91,6 +91,11 @@ pub struct NodeNet {
 }
 
 impl NodeNet {
+    /// No network: for a server without nodes of its own.
+    pub fn none(entered: &Entered, ranges: PodRanges) -> Self {
+        Self { network: None, services: false, host_ports: entered.host_ports.clone(), ranges }
+    }
+
     /// Makes the bridge and claims the service network, where namespaces are allowed.
     ///
     /// # Errors

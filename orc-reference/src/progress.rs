@@ -1,6 +1,11 @@
 //! What a person sees while a cluster starts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use orc_store::backend::{DurableConfig, OpenStage, ProgressHook};
 
 use crate::control_plane::ControlPlane;
 
@@ -21,6 +26,31 @@ pub fn started(part: &str, what: &str) {
 /// The line that scripts wait for.
 pub fn ready(plane: &ControlPlane) {
     anstream::println!("ready: {} kubeconfig={}", plane.url, plane.kubeconfig.display());
+}
+
+/// A line about the reading of a large store: a bar where there is a terminal, and a log entry now and then where not.
+pub fn reading_store() -> ProgressHook {
+    let bar = ProgressBar::hidden();
+    let shown = AtomicBool::new(false);
+    Arc::new(move |now| {
+        // Small stores are read before anybody could read a line about it.
+        if now.records < DurableConfig::PROGRESS_EVERY {
+            return bar.finish_and_clear();
+        }
+        let what = match now.stage {
+            OpenStage::Base => "store",
+            OpenStage::Log => "log of the store",
+        };
+        if !shown.swap(true, Ordering::Relaxed) {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            let template = "  reading the {msg}: {bytes} of {total_bytes} {wide_bar} {elapsed}";
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        bar.set_length(now.total_bytes);
+        bar.set_message(what);
+        bar.set_position(now.bytes.min(now.total_bytes));
+        tracing::info!(records = now.records, bytes = now.bytes, of = now.total_bytes, "reading the {what}");
+    })
 }
 
 /// What to type next.

@@ -1,6 +1,6 @@
 //! `orc up`: a whole cluster in the foreground.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use orc_reconcile::CancellationToken;
 use orc_runtime::rootless::{self, Enter, Entered};
 use tokio::net::TcpListener;
 
-use crate::args::UpArgs;
+use crate::args::{ClusterArgs, UpArgs};
 use crate::client::{apply, manifest};
 use crate::control_plane::{self, ControlPlane};
 use crate::data_dir::DataDir;
 use crate::nodes::{LocalNodes, NodeNet, PodRanges};
-use crate::{loops, nodes, progress};
+use crate::{loops, nodes, progress, servers};
 
 /// How long the loops may take to end.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -54,10 +54,17 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     let dialer = Arc::new(LocalNodes::default());
     let plane = control_plane::start(&args.cluster, data, listener, &[gateway], dialer.clone()).await?;
     progress::started("api", &plane.url);
-    let net = NodeNet::start(&plane, &entered, ranges, args.cluster.service_cidr).await?;
-    let api_port = inner_api(&plane, &net, args.cluster.listen.port()).await?;
+    let net = match args.nodes {
+        0 => NodeNet::none(&entered, ranges),
+        _ => NodeNet::start(&plane, &entered, ranges, args.cluster.service_cidr).await?,
+    };
+    let inside = inner_api(&plane, &net, args.cluster.listen.port()).await?;
     let stop = CancellationToken::new();
-    let loops = loops::start(&plane, &net, api_port.map(|port| (gateway, port)), &stop);
+    let mut loops = loops::start(&plane, &stop);
+    if args.nodes > 0 {
+        loops.push(loops::start_router(&plane, &net, &stop));
+    }
+    loops.extend(endpoints(&plane, &args.cluster, inside.map(|port| SocketAddr::new(gateway, port))));
     let nodes = nodes::start(&args, &plane, &net, &entered, &dialer, &stop).await?;
     if args.nodes + args.sim_nodes > 0 {
         nodes::wait_ready(&plane, &stop).await?;
@@ -78,6 +85,16 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
         progress::stopped(stopped);
     }
     Ok(())
+}
+
+/// Keeps the endpoints of the API, where it has an address that others can reach.
+fn endpoints(plane: &ControlPlane, args: &ClusterArgs, inside: Option<SocketAddr>) -> Option<Task> {
+    let listens = args.listen;
+    let open = (!listens.ip().is_loopback() && !listens.ip().is_unspecified()).then_some(listens);
+    let told = args.advertise_address.map(|address| SocketAddr::new(address, listens.port()));
+    let own = told.or(inside).or(open)?;
+    let identity = plane.shared.then(|| plane.identity.clone());
+    Some(plane.system.spawn.spawn(servers::run(servers::env(plane), own, identity)))
 }
 
 /// Makes the objects of `--apply`, in the order given.

@@ -119,7 +119,7 @@ async fn writes_are_observed_and_found_by_every_index() {
     cache.synced().await;
     let owner = json!([{"apiVersion": "v1", "kind": "X", "name": "o", "uid": "u1", "controller": true}]);
     world.create("a", json!({"ownerReferences": owner, "labels": {"app": "1"}})).await;
-    cache.add_index("app", Arc::new(|stored| stored.head.labels.get("app").cloned().into_iter().collect()));
+    cache.add_index("app", Arc::new(|stored| stored.head.labels.get("app").map(str::to_owned).into_iter().collect()));
     let last = world.create("b", json!({"labels": {"app": "1"}})).await;
     cache.observed(last.revision, WAIT).await.unwrap();
     assert_eq!(pods.get(&key("a")).unwrap().metadata.name.as_deref(), Some("a"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -16,13 +16,19 @@ const CHILD: &str = "ORC_STORE_KILL9_FOLDER";
 const ROUNDS: usize = 4;
 const WRITERS: usize = 8;
 
+/// Everything small, so that the kill also meets folds and turn-overs of the log.
+fn config(folder: impl Into<PathBuf>) -> DurableConfig {
+    let (segment_bytes, fold_bytes, log_bytes) = (64 << 10, 4 << 10, 16 << 10);
+    DurableConfig { segment_bytes, fold_bytes, log_bytes, ..DurableConfig::new(folder) }
+}
+
 /// The victim: writes from several tasks and tells each acknowledgement. Does nothing unless the parent started it.
 #[test]
 fn victim() {
     let Ok(folder) = std::env::var(CHILD) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let backend = Arc::new(DurableBackend::open(DurableConfig::new(folder)).unwrap());
+        let backend = Arc::new(DurableBackend::open(config(folder)).unwrap());
         let writers = (0..WRITERS).map(|writer| write_for_ever(backend.clone(), writer));
         futures::future::join_all(writers).await;
     });
@@ -36,7 +42,8 @@ async fn write_for_ever(backend: Arc<DurableBackend>, writer: usize) {
         let value = format!("{key}={n}");
         let durability = if n % 7 == 6 { Durability::Relaxed } else { Durability::Durable };
         let expect = present.get(&slot).map_or(Expect::Absent, |at| Expect::At(*at));
-        let change = RawChange { key: key.clone().into(), value: Some(value.clone().into()), expect, durability };
+        let change =
+            RawChange { key: key.clone().into(), value: Some(value.clone().into()), expect, durability, ttl: None };
         let revision = match backend.commit(change).await {
             Ok(revision) => revision,
             Err(BackendError::Unavailable(_)) => return,
@@ -97,7 +104,7 @@ fn every_acknowledged_change_survives_kill_9() {
 }
 
 fn records(folder: &Path) -> BTreeMap<String, RawRecord> {
-    let backend = DurableBackend::open(DurableConfig::new(folder)).unwrap();
+    let backend = DurableBackend::open(config(folder)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let page = runtime.block_on(backend.scan(KeyRange::all(), None, Page { limit: usize::MAX })).unwrap();
     page.records.into_iter().map(|record| (name(&record.key), record)).collect()

@@ -181,7 +181,7 @@ async fn propagation_is_written_into_finalizers() {
         create(&*client, pod(name)).await;
         let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
         let marked = write(&*client, Target::object(key(name)), Intent::Delete(options)).await.unwrap();
-        assert_eq!(marked.head.finalizers, [finalizer]);
+        assert_eq!(*marked.head.finalizers, [finalizer]);
         let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
         write(&*client, Target::object(key(name)), Intent::Delete(options)).await.unwrap();
         assert!(client.get(&Target::object(key(name)), &Default::default()).await.unwrap_err().is_not_found());

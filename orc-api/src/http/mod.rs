@@ -8,6 +8,7 @@ mod collection;
 mod conversion;
 mod discovery;
 mod encode;
+mod extra;
 mod health;
 mod impersonate;
 mod logs;
@@ -21,6 +22,7 @@ mod reviews;
 mod service;
 mod watch;
 
+pub use extra::{Extra, Extras};
 pub use orc_store::dialer::{Body, BoxError};
 pub use request::{RequestInfo, Resolved};
 pub use service::{ApiConfig, ApiService};

@@ -16,7 +16,7 @@ use tower::Service;
 use super::negotiate;
 use super::query::Query;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, encode, respond};
+use super::{Body, Extras, encode, extra, respond};
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
 
@@ -30,6 +30,8 @@ pub struct ApiConfig {
     pub nodes: Arc<dyn NodeDialer>,
     /// The time.
     pub clock: Clock,
+    /// Paths beside Kubernetes'.
+    pub extras: Extras,
 }
 
 /// The API over HTTP. Cheap to clone.
@@ -77,7 +79,10 @@ impl ApiService {
             return Err(asks.refuse(&who));
         }
         match info {
-            RequestInfo::Path { path, .. } => self.path(&path, &query, &request),
+            RequestInfo::Path { path, .. } => match extra::of(&self.config().extras, &path) {
+                Some(extra) => Ok(extra.clone().answer(request).await),
+                None => self.path(&path, &query, &request),
+            },
             RequestInfo::Resource(info) => {
                 let manager = manager(&request, &query);
                 let deprecated = deprecated(&info);

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use orc_core::env::Clock;
 use orc_core::{ApiError, ObjectKey, ResourceId};
-use orc_store::Store;
+use orc_store::{Store, Stored};
 use orc_store::client::Freshness;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -133,10 +133,9 @@ pub struct ServiceAccountTokens {
 impl ServiceAccountTokens {
     async fn is_alive(&self, plural: &str, namespace: &str, to: &Ref) -> bool {
         let key = ObjectKey::namespaced(ResourceId::new("", plural), namespace, to.name.as_str());
-        match self.store.get(&key, Freshness::Any).await {
-            Ok(Some(stored)) => stored.head.uid == *to.uid,
-            _ => false,
-        }
+        let is_it = |found: Option<Arc<Stored>>| found.is_some_and(|stored| stored.head.uid == *to.uid);
+        // Where the replica says no, another server may have made it a moment ago.
+        is_it(self.store.peek(&key)) || self.store.get(&key, Freshness::Latest).await.is_ok_and(is_it)
     }
 }
 

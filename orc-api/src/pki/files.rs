@@ -56,6 +56,8 @@ impl Pki {
     /// When files cannot be read or written, or do not hold what they should.
     pub fn open(folder: &Path, names: &[String], addresses: &[IpAddr], clock: &Clock) -> Result<Self, PkiError> {
         fs::create_dir_all(folder).map_err(|source| PkiError::File { path: folder.to_owned(), source })?;
+        // Several servers may share the folder and start at once; the first one makes what is missing.
+        let _lock = lock(folder)?;
         let broken = |source| PkiError::Certificate { folder: folder.to_owned(), source };
         let ca = match read_pair(folder, "ca")? {
             Some(pair) => pair,
@@ -67,6 +69,16 @@ impl Pki {
         let service_account_key = service_account_key(folder)?;
         Ok(Self { ca, server, admin, service_account_key })
     }
+}
+
+/// Held while the value lives.
+fn lock(folder: &Path) -> Result<fs::File, PkiError> {
+    let path = folder.join("lock");
+    let take = || {
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        file.lock().map(|()| file)
+    };
+    take().map_err(|source| PkiError::File { path, source })
 }
 
 fn service_account_key(folder: &Path) -> Result<Vec<u8>, PkiError> {

@@ -57,15 +57,16 @@ impl Registry {
         }
         self.admit_create(&kind, key, &mut doc, who).await?;
         kind.rules.default(doc.value_mut());
-        let claim = self.allocator.claim(&key.resource, &mut doc, None)?;
+        let plan = self.plan_claims(key, &mut doc, None)?;
         kind.check(&doc, &kind.rules.validate_create(doc.value()))?;
         warnings.extend(kind.rules.warnings(doc.value(), None));
         kind.canonical(&mut doc);
         if options.dry_run {
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 201, warnings });
         }
+        let claim = self.take_claims(key, &mut doc, plan).await?;
         let committed = self.store.commit(key, Some(doc.to_body()), Expect::Absent, None).await?;
-        claim.keep();
+        claim.keep().await;
         Ok(Written { outcome: Outcome::Persisted(committed.stored), code: 201, warnings })
     }
 

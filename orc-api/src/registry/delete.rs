@@ -112,7 +112,7 @@ impl Registry {
     /// Takes an object out of the store and gives back what it held of shared ranges.
     pub(super) async fn remove(&self, key: &ObjectKey, at: Revision) -> Result<Arc<Stored>, ApiError> {
         let committed = self.store.commit(key, None, Expect::At(at), None).await?;
-        self.allocator.release(&committed.stored);
+        self.release_claims(&committed.stored).await;
         Ok(committed.stored)
     }
 

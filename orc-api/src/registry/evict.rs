@@ -70,7 +70,7 @@ impl Registry {
     async fn budget_of(&self, key: &ObjectKey, pod: &Doc) -> Result<Option<Doc>, ApiError> {
         let Some(namespace) = &key.namespace else { return Ok(None) };
         let labels = pod.at(&["metadata", "labels"]).and_then(Value::as_object);
-        let labels =
+        let labels: orc_core::labels::Labels =
             labels.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
         let mut found = Vec::new();
         for budget in

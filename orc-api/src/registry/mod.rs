@@ -5,8 +5,8 @@
 
 mod access;
 mod admission;
-mod allocate;
 mod bind;
+mod claims;
 mod client;
 mod create;
 mod decode;
@@ -35,7 +35,7 @@ pub use client::RegistryClient;
 use crate::identity::Identity;
 use crate::identity::service_account::Signer;
 use crate::rbac::{self, Authorizer};
-use allocate::Allocator;
+use claims::Ranges;
 
 /// How often a write without a given revision starts over before it gives up.
 const MAX_TRIES: usize = 32;
@@ -56,20 +56,22 @@ pub struct Registry {
     catalogue: ArcSwap<Catalogue>,
     system: System,
     authorizer: Authorizer,
-    allocator: Allocator,
+    ranges: Ranges,
     signer: Arc<Signer>,
 }
 
 impl Registry {
-    /// A registry over a store; reads the Services once to know which addresses are taken.
+    /// A registry over a store; looks once whether all addresses and node ports of Services are claimed.
     ///
     /// # Errors
     /// When the store cannot be read, or the service network is too small.
     pub async fn open(store: Arc<Store>, options: RegistryOptions, system: System) -> Result<Arc<Self>, ApiError> {
-        let allocator = Allocator::open(&store, options.service_cidr, options.node_ports).await?;
+        let ranges = Ranges::new(options.service_cidr, options.node_ports)?;
         let authorizer = rbac::start(&store, &system).await?;
         let catalogue = ArcSwap::new(Catalogue::builtin());
-        Ok(Arc::new(Self { store, catalogue, system, authorizer, allocator, signer: options.signer }))
+        let registry = Arc::new(Self { store, catalogue, system, authorizer, ranges, signer: options.signer });
+        registry.repair_claims().await?;
+        Ok(registry)
     }
 
     /// The selectable fields of the built-in resources, for [`Store::open`].

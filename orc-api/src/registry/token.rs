@@ -99,7 +99,7 @@ impl Registry {
 
     async fn node_ref(&self, node: &str) -> Result<Option<Ref>, ApiError> {
         let key = ObjectKey::cluster(ResourceId::new("", "nodes"), node);
-        let stored = self.store.get(&key, Freshness::Any).await?;
+        let stored = self.store.find(&key).await?;
         Ok(stored.map(|stored| Ref { name: node.to_owned(), uid: stored.head.uid.to_string() }))
     }
 }

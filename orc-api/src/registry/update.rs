@@ -164,7 +164,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, (ApiError, bool)> {
         let Prepared { mut doc, warnings, pinned } = prepared;
-        let claim = self.allocator.claim(&key.resource, &mut doc, Some(current)).map_err(|e| (e, false))?;
+        let plan = self.plan_claims(key, &mut doc, Some(current)).map_err(|e| (e, false))?;
         kind.canonical(&mut doc);
         if super::ownership::only_times(current, &doc) {
             doc = current.clone();
@@ -179,13 +179,14 @@ impl Registry {
             doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 200, warnings });
         }
+        let claim = self.take_claims(key, &mut doc, plan).await.map_err(|e| (e, false))?;
         let body = doc.to_body();
         if body == stored.body {
             return Ok(Written { outcome: Outcome::Persisted(stored.clone()), code: 200, warnings });
         }
         let committed =
             self.store.commit(key, Some(body), Expect::At(stored.revision), None).await.map_err(|e| (e, !pinned))?;
-        claim.keep();
+        claim.keep().await;
         Ok(Written { outcome: Outcome::Persisted(committed.stored), code: 200, warnings })
     }
 }

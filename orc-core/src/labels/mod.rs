@@ -7,7 +7,9 @@ mod field;
 mod parse;
 mod requirement;
 mod selector;
+mod set;
 
 pub use field::{FieldRequirement, FieldSelector, FieldSelectorError, escape_value};
 pub use requirement::{Operator, Requirement};
 pub use selector::{Selector, SelectorError};
+pub use set::{LabelMap, Labels};

@@ -1,8 +1,9 @@
 //! One condition on one label.
 
 use super::SelectorError;
+use super::set::LabelMap;
 use crate::validation::{FieldError, FieldPath, aggregate, names};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// How a requirement compares.
@@ -107,8 +108,8 @@ impl Requirement {
     }
 
     /// Whether an object with these labels meets the condition.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.matches_value(labels.get(&self.key).map(String::as_str))
+    pub fn matches(&self, labels: &impl LabelMap) -> bool {
+        self.matches_value(labels.label(&self.key))
     }
 
     /// Whether a label value (or its absence) meets the condition.

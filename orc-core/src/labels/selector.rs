@@ -1,5 +1,6 @@
 //! A label selector: conditions that must all hold, or none at all.
 
+use super::set::LabelMap;
 use super::{Operator, Requirement, parse};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
@@ -94,7 +95,7 @@ impl Selector {
     }
 
     /// Whether an object with these labels is selected.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &impl LabelMap) -> bool {
         self.0.as_ref().is_some_and(|list| list.iter().all(|r| r.matches(labels)))
     }
 

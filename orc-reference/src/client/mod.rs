@@ -1,10 +1,12 @@
 //! The client verbs, so that a machine without kubectl can do the main job.
 
 pub mod apply;
+pub mod backup;
 pub mod delete;
 pub mod get;
 pub mod logs;
 pub mod manifest;
+pub mod restore;
 mod table;
 
 use std::path::PathBuf;

@@ -40,14 +40,23 @@ pub struct Cluster {
     user: As,
     listen: SocketAddr,
     flags: Vec<String>,
-    // One cluster at a time: root's clusters share the host's network.
-    _alone: File,
+    // One cluster at a time: root's clusters share the host's network. A server beside another has no lock of its own.
+    _alone: Option<File>,
 }
 
 impl Cluster {
     /// Starts a cluster and waits until it is ready.
     pub fn up(user: As, flags: &[&str]) -> Self {
-        let alone = lock();
+        Self::start(user, flags, Some(lock()))
+    }
+
+    /// Starts another server of the same cluster; without nodes of its own, so that they do not share the host's network.
+    pub fn beside(&self, flags: &[&str]) -> Self {
+        assert!(flags.contains(&"--nodes") && flags.contains(&"0"), "a server beside another has no nodes");
+        Self::start(self.user, flags, None)
+    }
+
+    fn start(user: As, flags: &[&str], alone: Option<File>) -> Self {
         let folder = TempDir::new_in("/tmp").unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         if user == As::Nobody && is_root() {

@@ -8,8 +8,11 @@ mod ring;
 
 #[cfg(feature = "durable")]
 mod durable;
+#[cfg(feature = "etcd")]
+mod etcd;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +20,9 @@ use futures::stream::BoxStream;
 use orc_core::Revision;
 
 #[cfg(feature = "durable")]
-pub use durable::{DurableBackend, DurableConfig};
+pub use durable::{DurableBackend, DurableConfig, OpenStage, Progress, ProgressHook, backup, disk};
+#[cfg(feature = "etcd")]
+pub use etcd::{EtcdBackend, EtcdConfig, Pem};
 pub use memory::MemoryBackend;
 
 /// A raw key: `/<resource>/<namespace or empty>/<name>`, so that the objects of a resource and of a namespace are ranges.
@@ -53,6 +58,9 @@ pub struct RawChange {
     pub expect: Expect,
     /// When to acknowledge.
     pub durability: Durability,
+    /// The backend may remove the key by itself after so long, counted from this change; a later change of the key sets it
+    /// anew. Backends that cannot ignore it, and say so by [`Backend::expires`].
+    pub ttl: Option<Duration>,
 }
 
 /// One record: a key's value at the revision that wrote it.
@@ -136,6 +144,8 @@ pub struct Bounds {
 ///   visible before it is durable, relaxed changes excepted.
 /// - Dropping the future of `commit`: the change happens whole or not at all, may still happen, and holds nothing.
 /// - A feed gives every change after its start exactly once, in revision order.
+/// - Only deletions that a backend makes by itself, of keys whose `ttl` has passed, may share one revision. A feed has all of
+///   them ready at once (it neither waits nor fails between them), so that the consumer can apply them as one change.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// Makes one change and returns its revision.
@@ -158,6 +168,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The current revision and the compacted floor.
     async fn bounds(&self) -> Result<Bounds, BackendError>;
+
+    /// Whether the backend removes keys by itself once their [`RawChange::ttl`] has passed. If not, somebody else has to.
+    fn expires(&self) -> bool {
+        false
+    }
 }
 
 /// Why a backend refused.
@@ -183,6 +198,12 @@ pub enum BackendError {
     /// Writes are refused because the medium failed or is full; reads go on.
     #[error("the store refuses writes: {0}")]
     ReadOnly(String),
+    /// The value is larger than the backend takes; nothing was changed.
+    #[error("the object is too large for the store's backend: {0}")]
+    TooLarge(String),
+    /// The backend does not let this user do that; nothing was changed.
+    #[error("the store's backend denies the request: {0}")]
+    Denied(String),
     /// The data does not read back as it was written.
     #[error("the store's data is corrupt: {0}")]
     Corrupt(String),

@@ -27,6 +27,9 @@ pub struct StoreConfig {
     pub pinned_for: Duration,
     /// How durable a resource's acknowledgements are unless a commit says otherwise.
     pub durability: fn(&ResourceId) -> Durability,
+    /// How long a resource's objects live after their last change, on a backend that
+    /// [expires](crate::Backend::expires) keys; `None` for ever.
+    pub ttl: fn(&ResourceId) -> Option<Duration>,
 }
 
 impl Default for StoreConfig {
@@ -43,6 +46,7 @@ impl Default for StoreConfig {
             // etcd is compacted every five minutes, which is how long Kubernetes' continue tokens live at least.
             pinned_for: Duration::from_secs(300),
             durability,
+            ttl,
         }
     }
 }
@@ -54,4 +58,9 @@ fn durability(resource: &ResourceId) -> Durability {
         "leases.coordination.k8s.io" | "events" | "events.events.k8s.io" => Durability::Relaxed,
         _ => Durability::Durable,
     }
+}
+
+/// Events live for an hour, as with kube-apiserver's `--event-ttl`.
+fn ttl(resource: &ResourceId) -> Option<Duration> {
+    matches!(resource.as_str(), "events" | "events.events.k8s.io").then(|| Duration::from_secs(3600))
 }

@@ -159,6 +159,22 @@ impl Core {
         }
     }
 
+    /// Applies deletions that share a revision. Called by the task that applies events.
+    pub(crate) fn apply_removals(&self, keys: Vec<RawKey>, revision: Revision) {
+        let mut places: BTreeMap<ResourceId, Vec<Place>> = BTreeMap::new();
+        for key in keys.iter().filter_map(|raw| parse_key(raw)) {
+            let place = Place::of(&key);
+            places.entry(key.resource).or_default().push(place);
+        }
+        for (id, places) in places {
+            let wake = self.resource(&id).shard.write().remove_all(places, revision);
+            for waker in wake {
+                waker.ring();
+            }
+        }
+        self.applied.raise(revision);
+    }
+
     fn change(&self, key: &ObjectKey, revision: Revision, after: Option<Arc<Stored>>) {
         let resource = self.resource(&key.resource);
         let wake = resource.shard.write().apply(Place::of(key), revision, after);

@@ -1,14 +1,16 @@
 //! Follows the backend's feed and applies it to the replica: the one writer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::stream::Peekable;
+use futures::{FutureExt, StreamExt};
 use orc_core::Revision;
 use orc_core::env::Clock;
 
 use super::core::{Core, Image};
-use crate::backend::{Backend, BackendError, KeyRange, Page, RawEvent};
+use crate::backend::{Backend, BackendError, KeyRange, Page, RawEvent, RawFeed, RawKey, RawPage};
 
 /// Records asked for at once while reading everything.
 const PAGE: usize = 10_000;
@@ -22,7 +24,7 @@ pub(crate) async fn load(core: &Core, backend: &dyn Backend) -> Result<(), Backe
     let (mut image, mut range) = (Image::default(), KeyRange::all());
     let mut shown: Option<(Revision, Revision)> = None;
     let (first, last) = loop {
-        let page = backend.scan(range.clone(), None, Page { limit: PAGE }).await?;
+        let page = page_of(backend, &range, shown).await?;
         let (first, last) = shown.map_or((page.at, page.at), |(first, last)| (first, last.max(page.at)));
         for record in page.records {
             core.collect(&mut image, record).map_err(BackendError::Corrupt)?;
@@ -38,6 +40,24 @@ pub(crate) async fn load(core: &Core, backend: &dyn Backend) -> Result<(), Backe
     Ok(())
 }
 
+/// The next page, of the revision that the first one showed as long as the backend keeps it.
+async fn page_of(
+    backend: &dyn Backend,
+    range: &KeyRange,
+    shown: Option<(Revision, Revision)>,
+) -> Result<RawPage, BackendError> {
+    let page = Page { limit: PAGE };
+    if let Some((first, last)) = shown
+        && first == last
+    {
+        match backend.scan(range.clone(), Some(first), page).await {
+            Err(BackendError::Compacted { .. }) => {}
+            other => return other,
+        }
+    }
+    backend.scan(range.clone(), None, page).await
+}
+
 /// Pages read while others wrote show different revisions; the changes in between make them one state.
 async fn catch_up(
     core: &Core,
@@ -49,7 +69,7 @@ async fn catch_up(
     if first == last {
         return Ok(());
     }
-    let mut feed = backend.feed(first).await?;
+    let mut feed = backend.feed(first).await?.peekable();
     while let Some(event) = feed.next().await {
         let event = event?;
         let at = match &event {
@@ -58,7 +78,12 @@ async fn catch_up(
         };
         match event {
             RawEvent::Put(record) if at <= last => core.collect(image, record).map_err(BackendError::Corrupt)?,
-            RawEvent::Delete { key, .. } if at <= last => image.remove(&key),
+            RawEvent::Delete { key, .. } if at <= last => {
+                image.remove(&key);
+                while let Some(Some(also)) = also_deleted(&mut feed, at).now_or_never() {
+                    image.remove(&also);
+                }
+            }
             _ => {}
         }
         if at >= last {
@@ -106,10 +131,18 @@ pub(crate) async fn follow(core: Arc<Core>, backend: Arc<dyn Backend>, clock: Cl
     }
 }
 
-async fn drain(core: &Core, mut feed: crate::backend::RawFeed) -> BackendError {
+async fn drain(core: &Core, feed: RawFeed) -> BackendError {
+    let mut feed = feed.peekable();
     let mut turn = 0;
     while let Some(event) = feed.next().await {
         match event {
+            Ok(RawEvent::Delete { key, revision }) => {
+                let mut keys = vec![key];
+                while let Some(Some(also)) = also_deleted(&mut feed, revision).now_or_never() {
+                    keys.push(also);
+                }
+                core.apply_removals(keys, revision);
+            }
             Ok(event) => core.apply(event),
             Err(error) => return error,
         }
@@ -120,4 +153,14 @@ async fn drain(core: &Core, mut feed: crate::backend::RawFeed) -> BackendError {
         }
     }
     BackendError::Unavailable("the feed ended".to_owned())
+}
+
+/// The next event's key when it is a deletion of the same revision. Such deletions are ready at once, by the contract of
+/// [`Backend`].
+async fn also_deleted(feed: &mut Peekable<RawFeed>, at: Revision) -> Option<RawKey> {
+    let same = |event: &Result<RawEvent, _>| matches!(event, Ok(RawEvent::Delete { revision, .. }) if *revision == at);
+    match Pin::new(feed).next_if(same).await {
+        Some(Ok(RawEvent::Delete { key, .. })) => Some(key),
+        _ => None,
+    }
 }

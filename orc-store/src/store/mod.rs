@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orc_core::env::{Clock, System, Task};
-use orc_core::{ApiError, ObjectKey, ResourceId, Revision};
+use orc_core::{ApiError, ObjectKey, Reason, ResourceId, Revision};
 
 pub use self::config::{FieldsOf, StoreConfig};
 use self::core::Core;
@@ -107,7 +107,8 @@ impl Store {
             _ => None,
         };
         let durability = durability.unwrap_or_else(|| (self.core.config.durability)(&key.resource));
-        let change = RawChange { key: raw_key(key), value: body.clone(), expect, durability };
+        let ttl = body.as_ref().and_then(|_| (self.core.config.ttl)(&key.resource));
+        let change = RawChange { key: raw_key(key), value: body.clone(), expect, durability, ttl };
         let revision = self.backend.commit(change).await.map_err(|error| commit_error(key, expect, error))?;
         self.core.shown(revision).await?;
         let shown = self.peek(key).filter(|shown| shown.revision == revision);
@@ -185,6 +186,7 @@ fn backend_error(error: BackendError) -> ApiError {
     match error {
         BackendError::Unavailable(_) | BackendError::ReadOnly(_) => ApiError::unavailable(error.to_string()),
         BackendError::Compacted { .. } => ApiError::expired(error.to_string()),
+        BackendError::TooLarge(_) => ApiError::new(Reason::RequestEntityTooLarge, error.to_string()),
         other => ApiError::internal(other),
     }
 }

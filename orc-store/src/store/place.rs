@@ -24,7 +24,7 @@ pub fn raw_key(key: &ObjectKey) -> RawKey {
 pub fn parse_key(raw: &[u8]) -> Option<ObjectKey> {
     let mut parts = std::str::from_utf8(raw).ok()?.strip_prefix('/')?.splitn(3, '/');
     let (resource, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
-    let namespace = (!namespace.is_empty()).then(|| Name::new(namespace));
+    let namespace = (!namespace.is_empty()).then(|| Name::shared(namespace));
     Some(ObjectKey { resource: ResourceId::parse(resource), namespace, name: Name::new(name) })
 }
 

@@ -37,6 +37,18 @@ impl Store {
         found.ok_or_else(list_too_old)
     }
 
+    /// Reads an object from the replica, and once more at the latest revision where the replica has none: what was made
+    /// through another server a moment ago is found, and what is there costs nothing.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn find(&self, key: &ObjectKey) -> Result<Option<Arc<Stored>>, ApiError> {
+        match self.peek(key) {
+            None => self.get(key, Freshness::Latest).await,
+            found => Ok(found),
+        }
+    }
+
     /// Reads an object that should be there.
     ///
     /// # Errors

@@ -37,11 +37,25 @@ impl Shard {
         if revision <= self.last {
             return Wake::new();
         }
+        self.last = revision;
+        self.put(place, revision, after)
+    }
+
+    /// Applies deletions that share a revision. All at once: nobody may see a part of a revision, since a watch from it would
+    /// never be told the rest.
+    pub(crate) fn remove_all(&mut self, places: Vec<Place>, revision: Revision) -> Wake {
+        if revision <= self.last {
+            return Wake::new();
+        }
+        self.last = revision;
+        places.into_iter().flat_map(|place| self.put(place, revision, None)).collect()
+    }
+
+    fn put(&mut self, place: Place, revision: Revision, after: Option<Arc<Stored>>) -> Wake {
         let before = match &after {
             Some(stored) => self.objects.insert(place, stored.clone()),
             None => self.objects.remove(&place),
         };
-        self.last = revision;
         if before.is_none() && after.is_none() {
             return Wake::new();
         }
@@ -118,6 +132,21 @@ mod tests {
     fn stored(name: &str, revision: u64) -> Arc<Stored> {
         let key = ObjectKey::namespaced(ResourceId::new("", "pods"), "d", name);
         Arc::new(Stored::new(key, Revision(revision), Head::default(), format!("{name}{revision}").into()))
+    }
+
+    #[test]
+    fn deletions_of_one_revision_are_one_change() {
+        let mut shard = Shard::new(Objects::new(), History::new(Revision(0), 9, usize::MAX), Revision(0));
+        let places: Vec<Place> = (1..=3).map(|n| Place::of(&stored(&n.to_string(), n).key)).collect();
+        for (n, place) in (1..=3).zip(&places) {
+            shard.apply(place.clone(), Revision(n), Some(stored(&n.to_string(), n)));
+        }
+        shard.remove_all(places[..2].to_vec(), Revision(4));
+        assert_eq!((shard.objects.len(), shard.last), (1, Revision(4)));
+        assert_eq!(shard.at(Revision(3)).map(|then| then.len()), Some(3), "before it all were there");
+        assert_eq!(shard.history.end() - shard.history.number_after(Revision(3)), 2, "each is told");
+        assert!(shard.remove_all(places, Revision(4)).is_empty(), "a revision is applied once");
+        assert_eq!(shard.objects.len(), 1);
     }
 
     proptest! {

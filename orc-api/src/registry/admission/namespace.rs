@@ -1,7 +1,6 @@
 //! Objects are only made in namespaces that exist and are not going away (NamespaceLifecycle).
 
 use orc_core::{ApiError, ObjectKey, ResourceId};
-use orc_store::client::Freshness;
 
 use crate::registry::Registry;
 use crate::registry::kind::Kind;
@@ -10,7 +9,7 @@ impl Registry {
     pub(super) async fn check_namespace(&self, kind: &Kind, key: &ObjectKey) -> Result<(), ApiError> {
         let Some(namespace) = &key.namespace else { return Ok(()) };
         let of = ObjectKey::cluster(ResourceId::new("", "namespaces"), namespace.clone());
-        let Some(stored) = self.store.get(&of, Freshness::Any).await? else {
+        let Some(stored) = self.store.find(&of).await? else {
             return Err(ApiError::not_found("", "namespaces", namespace));
         };
         if stored.head.is_terminating() {

@@ -1,7 +1,6 @@
 //! Every pod runs as a service account, and gets a token for it as a projected volume (ServiceAccount).
 
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
-use orc_store::client::Freshness;
 use serde_json::{Value, json};
 
 use crate::registry::Registry;
@@ -26,7 +25,7 @@ impl Registry {
         pod.set(&["spec", "serviceAccount"], name.as_str());
         let resource = ResourceId::new("", "serviceaccounts");
         let account = ObjectKey { resource, namespace: key.namespace.clone(), name: name.as_str().into() };
-        let Some(stored) = self.store.get(&account, Freshness::Any).await? else {
+        let Some(stored) = self.store.find(&account).await? else {
             let namespace = key.namespace_str();
             let why = format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
             return Err(ApiError::forbidden("", "pods", &key.name, why));

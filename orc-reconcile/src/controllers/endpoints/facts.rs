@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use orc_core::labels::LabelMap;
 
 use crate::controllers::support::{meta, pods};
 
@@ -25,8 +26,8 @@ pub(crate) fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
 }
 
 /// Whether a selector of plain labels selects these.
-pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: Option<&BTreeMap<String, String>>) -> bool {
-    selector.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
+pub(crate) fn selects(selector: &BTreeMap<String, String>, labels: Option<&impl LabelMap>) -> bool {
+    selector.iter().all(|(key, value)| labels.is_some_and(|labels| labels.label(key) == Some(value)))
 }
 
 /// Whether addresses are given before pods are ready.

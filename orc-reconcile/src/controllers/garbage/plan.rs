@@ -82,7 +82,7 @@ mod tests {
     use Standing::{Gone, Solid, Waiting};
 
     fn head(owners: &[&str], finalizers: &[&str]) -> Head {
-        let owners = owners.iter().map(|uid| OwnerRef { uid: (*uid).to_owned(), ..OwnerRef::default() }).collect();
+        let owners = owners.iter().map(|uid| OwnerRef { uid: (*uid).into(), ..OwnerRef::default() }).collect();
         Head { owners, finalizers: finalizers.iter().map(|name| (*name).to_owned()).collect(), ..Head::default() }
     }
 

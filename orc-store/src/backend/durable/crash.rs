@@ -1,143 +1,34 @@
 //! Crashes at random points, over a fake disk that keeps "written" apart from "durable".
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use orc_core::Revision;
 use orc_core::env::Rng;
-use parking_lot::Mutex;
-use redb::{Database, StorageBackend};
 
 use super::{DurableBackend, DurableConfig};
 use crate::backend::{Backend, BackendError, Durability, Expect, KeyRange, Page, RawChange, RawKey};
+use crate::testing::{DiskFault, DiskOp, FakeDisk};
 
-/// What a disk may lose and tear: writes since the last sync, in parts of a sector.
-const SECTOR: usize = 512;
-
-#[derive(Debug, Clone)]
-enum Op {
-    Write(u64, Vec<u8>),
-    Length(u64),
-}
-
-#[derive(Debug, Default)]
-struct Disk {
-    written: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Op>,
-    /// Operations until the power fails.
-    left: Option<u64>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct FakeDisk(Arc<Mutex<Disk>>);
-
-impl Disk {
-    fn spend(&mut self) -> io::Result<()> {
-        match &mut self.left {
-            Some(0) => Err(io::Error::other("the power failed")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
+/// Everything small, so that a short run turns segments over and folds.
+pub(super) fn small() -> DurableConfig {
+    DurableConfig {
+        segment_bytes: 24 << 10,
+        fold_bytes: 12 << 10,
+        fold_changes: 12,
+        log_bytes: 48 << 10,
+        cache_bytes: 1 << 20,
+        ..DurableConfig::new("/fake")
     }
 }
 
-fn apply(image: &mut Vec<u8>, op: &Op) {
-    match op {
-        Op::Length(length) => image.resize(usize::try_from(*length).unwrap(), 0),
-        Op::Write(at, data) => {
-            let at = usize::try_from(*at).unwrap();
-            if image.len() < at + data.len() {
-                image.resize(at + data.len(), 0);
-            }
-            image[at..at + data.len()].copy_from_slice(data);
-        }
-    }
-}
-
-impl FakeDisk {
-    fn fail_after(&self, operations: u64) {
-        self.0.lock().left = Some(operations);
-    }
-
-    /// The disk after a crash: what was synced, and an arbitrary part of what was written since, torn at sectors.
-    fn crashed(&self, rng: &Rng) -> Self {
-        let disk = self.0.lock();
-        let mut image = disk.durable.clone();
-        for op in &disk.unsynced {
-            match op {
-                // Lengths are metadata: the journal of a file system keeps their order, so a write that survived keeps them.
-                Op::Length(_) => apply(&mut image, op),
-                Op::Write(at, data) => {
-                    for (sector, part) in data.chunks(SECTOR).enumerate() {
-                        if rng.below(2) == 0 {
-                            apply(&mut image, &Op::Write(at + (sector * SECTOR) as u64, part.to_vec()));
-                        }
-                    }
-                }
-            }
-        }
-        Self(Arc::new(Mutex::new(Disk { written: image.clone(), durable: image, ..Disk::default() })))
-    }
-}
-
-impl StorageBackend for FakeDisk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().written.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.0.lock();
-        let from = usize::try_from(offset).unwrap();
-        let part = disk.written.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(part);
-        Ok(())
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.do_op(Op::Length(length))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.spend()?;
-        for op in std::mem::take(&mut disk.unsynced) {
-            apply(&mut disk.durable, &op);
-        }
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.do_op(Op::Write(offset, data.to_vec()))
-    }
-}
-
-impl FakeDisk {
-    fn do_op(&self, op: Op) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.spend()?;
-        apply(&mut disk.written, &op);
-        disk.unsynced.push(op);
-        Ok(())
-    }
-}
-
-fn open(disk: &FakeDisk) -> Result<DurableBackend, BackendError> {
-    let config = DurableConfig::new("/fake");
-    let database = super::load::guarded(&config.path, || {
-        Database::builder().create_with_backend(disk.clone()).map_err(|e| super::load::open_error(&config.path, e))
-    })?;
-    let loaded = super::load::load(&config.path, &database)?;
-    DurableBackend::over(database, loaded, &config)
+pub(super) fn open(disk: &FakeDisk) -> Result<DurableBackend, BackendError> {
+    DurableBackend::open_on(Arc::new(disk.clone()), small())
 }
 
 /// What the world knows of a store: acknowledged states, and revisions that were seen.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known {
     durable: BTreeMap<RawKey, (Revision, Option<Bytes>)>,
     /// What may be found instead of the durable state: relaxed changes and changes whose answer never came.
@@ -156,7 +47,7 @@ async fn work(backend: &DurableBackend, known: &mut Known, rng: &Rng, operations
             .then(|| Bytes::from(format!("{}:{}", rng.next(), "x".repeat(usize::try_from(rng.below(3000)).unwrap()))));
         let durability = if rng.below(3) > 0 { Durability::Durable } else { Durability::Relaxed };
         let expect = present.map_or(Expect::Absent, Expect::At);
-        let change = RawChange { key: key.clone(), value: value.clone(), expect, durability };
+        let change = RawChange { key: key.clone(), value: value.clone(), expect, durability, ttl: None };
         match backend.commit(change).await {
             Ok(revision) => {
                 assert!(known.seen.insert(revision), "revision {revision} was used twice");
@@ -185,6 +76,12 @@ async fn work(backend: &DurableBackend, known: &mut Known, rng: &Rng, operations
 
 /// Everything that was acknowledged is there, and nothing else than what may be.
 async fn check(backend: &DurableBackend, known: &mut Known) {
+    if let Err(broken) = holds(backend, known).await {
+        panic!("{broken}");
+    }
+}
+
+async fn holds(backend: &DurableBackend, known: &mut Known) -> Result<(), String> {
     let page = backend.scan(KeyRange::all(), None, Page { limit: usize::MAX }).await.unwrap();
     let mut found: BTreeMap<RawKey, (Revision, Bytes)> =
         page.records.into_iter().map(|record| (record.key, (record.revision, record.value))).collect();
@@ -195,12 +92,17 @@ async fn check(backend: &DurableBackend, known: &mut Known) {
         let durable = known.durable.get(&key).and_then(|(_, value)| value.clone());
         let others = known.maybe.remove(&key).unwrap_or_default();
         let fits = value == durable || others.contains(&value);
-        assert!(fits, "{key:?} is {here:?}, acknowledged {:?}", known.durable.get(&key));
+        if !fits {
+            return Err(format!("{key:?} is {here:?}, acknowledged {:?}", known.durable.get(&key)));
+        }
         // What is there now is durable.
         known.durable.insert(key, (here.map_or(Revision::ZERO, |(revision, _)| revision), value));
     }
     let newest = known.seen.last().copied().unwrap_or_default();
-    assert!(page.at >= newest, "the revision went back from {newest} to {}", page.at);
+    if page.at < newest {
+        return Err(format!("the revision went back from {newest} to {}", page.at));
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -209,13 +111,13 @@ async fn nothing_acknowledged_is_lost_and_no_revision_is_used_twice() {
     let seeds = std::env::var("ORC_STORE_CRASH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
     for seed in 0..seeds {
         let rng = Rng::seeded(seed);
-        let mut disk = FakeDisk::default();
+        let mut disk = FakeDisk::new();
         let mut known = Known::default();
         drop(open(&disk).unwrap());
         for _ in 0..4 {
             let backend = open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             check(&backend, &mut known).await;
-            disk.fail_after(rng.below(120));
+            disk.fail_after(rng.below(160));
             work(&backend, &mut known, &rng, 40).await;
             let crashed = disk.crashed(&rng);
             drop(backend);
@@ -226,15 +128,101 @@ async fn nothing_acknowledged_is_lost_and_no_revision_is_used_twice() {
     }
 }
 
+/// One life: opens, works, stops. Folds and turns segments over several times.
+async fn life(disk: &FakeDisk, known: &mut Known) -> Result<(), BackendError> {
+    let backend = open(disk)?;
+    work(&backend, known, &Rng::seeded(5), 40).await;
+    backend.close();
+    Ok(())
+}
+
+/// A crash at every operation of a small life, on a new folder and on a used one, and another in the recovery from it.
+#[tokio::test]
+async fn a_crash_at_any_step_loses_nothing() {
+    let used = FakeDisk::new();
+    let mut known_used = Known::default();
+    life(&used, &mut known_used).await.unwrap();
+    for (start, known_before) in [(FakeDisk::new(), Known::default()), (used, known_used)] {
+        let mut step = 0;
+        loop {
+            let rng = Rng::seeded(step);
+            let disk = start.crashed(&rng);
+            let mut known = known_before.clone();
+            disk.fail_after(step);
+            let opened = life(&disk, &mut known).await;
+            assert!(matches!(opened, Ok(()) | Err(BackendError::Open(_))), "step {step}: {opened:?}");
+            let whole = disk.operations() <= step;
+            for _ in 0..2 {
+                let crashed = disk.crashed(&rng);
+                crashed.fail_after(rng.below(25));
+                drop(open(&crashed));
+                let again = crashed.crashed(&rng);
+                let backend = open(&again).unwrap_or_else(|error| panic!("step {step}: {error}"));
+                let mut known = known.clone();
+                if let Err(broken) = holds(&backend, &mut known).await {
+                    panic!("step {step}: {broken}");
+                }
+            }
+            if whole {
+                break;
+            }
+            step += 1;
+        }
+        assert!(step > 80, "the life is too short to try much: {step} steps");
+    }
+}
+
+/// The checks above can fail: on a disk that drops syncs, they do.
+#[tokio::test]
+async fn a_lying_disk_is_noticed() {
+    let mut noticed = 0;
+    for seed in 0..20 {
+        let (disk, rng) = (FakeDisk::new(), Rng::seeded(seed));
+        drop(open(&disk).unwrap());
+        disk.lie(true);
+        let mut known = Known::default();
+        let backend = open(&disk).unwrap();
+        work(&backend, &mut known, &rng, 30).await;
+        let crashed = disk.crashed(&rng);
+        drop(backend);
+        noticed += usize::from(match open(&crashed) {
+            Ok(backend) => holds(&backend, &mut known).await.is_err(),
+            Err(error) => matches!(error, BackendError::Corrupt(_)),
+        });
+    }
+    assert!(noticed > 15, "only {noticed} of 20 were noticed");
+}
+
+/// After a failed sync nothing is retried as if it were well, and what was acknowledged before is there after a restart.
+#[tokio::test]
+async fn a_failed_sync_ends_writing_for_good() {
+    for after in 0..30 {
+        let (disk, rng) = (FakeDisk::new(), Rng::seeded(after));
+        let mut known = Known::default();
+        let backend = open(&disk).unwrap();
+        let kind = std::io::ErrorKind::Other;
+        disk.fault(Some(DiskFault { after, of: Some(DiskOp::Sync), kind, lasting: false }));
+        work(&backend, &mut known, &rng, 200).await;
+        let why = backend.failure().unwrap_or_else(|| panic!("sync {after} did not fail"));
+        assert!(why.contains("a fault of the test") && why.contains("restart orc"), "{why}");
+        work(&backend, &mut known, &rng, 1).await;
+        assert_eq!(backend.failure(), Some(why));
+        backend.close();
+        let crashed = disk.crashed(&rng);
+        check(&open(&crashed).unwrap(), &mut known).await;
+    }
+}
+
 #[tokio::test]
 async fn reads_go_on_when_the_disk_fails() {
-    let disk = FakeDisk::default();
+    let disk = FakeDisk::new();
     let backend = open(&disk).unwrap();
     let put = |value: &'static str| RawChange {
         key: Bytes::from_static(b"/things/n/a"),
         value: Some(Bytes::from_static(value.as_bytes())),
         expect: Expect::Absent,
         durability: Durability::Durable,
+        ttl: None,
     };
     backend.commit(put("one")).await.unwrap();
     disk.fail_after(0);

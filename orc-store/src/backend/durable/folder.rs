@@ -1,132 +1,112 @@
-//! The data folder: who uses it, and whether its file is there.
+//! What is in a data folder: whether it was used before, and whether its files are there.
 //!
-//! `lock` is held while the folder is in use and names the process; `store.redb` is the data; `format` is written once the
-//! data file is whole, so that a data file that vanished or was emptied is told from a folder that was never used.
+//! `store.redb` is the base; `<20 digits>.log` are the log's segments; `format` is written once the base is whole, so that a
+//! base that vanished or was emptied is told from a folder that was never used. `store.new` is a restore that did not end.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
 
+use super::disk::{Disk, OpenMode};
 use super::format::FORMAT;
+use super::log;
+use super::words::{corrupt, newer, refused};
 use crate::backend::BackendError;
 
-/// A data folder that this process has to itself while the value lives.
-#[derive(Debug)]
-pub(super) struct Folder {
-    path: PathBuf,
-    _lock: File,
+/// The base's file.
+pub(super) const BASE: &str = "store.redb";
+/// A base that a restore is writing.
+pub(super) const RESTORING: &str = "store.new";
+/// A base that is being made.
+pub(super) const MAKING: &str = "store.first";
+const MARK: &str = "format";
+const MARK_NEW: &str = "format.new";
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// The format that its mark names.
+    pub(super) format: Option<u64>,
+    pub(super) base: bool,
+    pub(super) restoring: bool,
+    pub(super) segments: BTreeSet<u64>,
 }
 
-impl Folder {
-    /// Makes the folder when it is missing, and takes it.
-    pub(super) fn take(path: &Path) -> Result<Self, BackendError> {
-        fs::create_dir_all(path).map_err(|e| refused(path, &e))?;
-        let mut options = OpenOptions::new();
-        let mut lock = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join("lock"))
-            .map_err(|e| refused(path, &e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
-            Err(TryLockError::Error(error)) => return Err(refused(path, &error)),
-        }
-        let text = format!("{}\n", std::process::id());
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| lock.write_all(text.as_bytes()))
-            .map_err(|e| refused(path, &e))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+/// Looks into a folder. Messages name it by `path`.
+pub(super) fn look(disk: &dyn Disk, path: &Path) -> Result<Content, BackendError> {
+    let names = disk.list().map_err(|e| refused(path, &e))?;
+    let has = |name: &str| names.iter().any(|one| one == name);
+    let format = if has(MARK) { Some(format(disk, path)?) } else { None };
+    if let Some(format) = format
+        && format > FORMAT
+    {
+        return Err(newer(path, format));
     }
+    let base =
+        has(BASE) && disk.open(BASE, OpenMode::Existing).and_then(|f| f.size()).map_err(|e| refused(path, &e))? > 0;
+    let segments = names.iter().filter_map(|name| log::number(name)).collect();
+    Ok(Content { format, base, restoring: has(RESTORING), segments })
+}
 
-    /// The data file. Whether the folder has been used before and the file is still there is checked first.
-    pub(super) fn data_file(&self) -> Result<PathBuf, BackendError> {
-        let file = self.path.join("store.redb");
-        let used = self.used_format()?;
-        if let Some(format) = used
-            && format > FORMAT
-        {
-            return Err(newer(&self.path, format));
-        }
-        let length = match fs::metadata(&file) {
-            Ok(found) => found.len(),
-            Err(error) if error.kind() == ErrorKind::NotFound => 0,
-            Err(error) => return Err(refused(&self.path, &error)),
-        };
-        if used.is_some() && length == 0 {
-            return Err(corrupt(&self.path, "its file store.redb is missing or empty although the folder was in use"));
-        }
-        Ok(file)
+/// Looks into a folder that is to be opened.
+pub(super) fn look_for_use(disk: &dyn Disk, path: &Path) -> Result<Content, BackendError> {
+    let content = look(disk, path)?;
+    if content.format.is_some() && !content.base {
+        return Err(corrupt(path, "its file store.redb is missing or empty although the folder was in use"));
     }
-
-    /// Notes that the data file is whole.
-    pub(super) fn mark_used(&self) -> Result<(), BackendError> {
-        if self.used_format()?.is_some() {
-            return Ok(());
-        }
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(self.path.join("format.new"))?;
-            file.write_all(format!("{FORMAT}\n").as_bytes())?;
-            file.sync_all()?;
-            fs::rename(self.path.join("format.new"), self.path.join("format"))?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(|e| refused(&self.path, &e))
+    if content.restoring && !content.base {
+        return Err(BackendError::Open(format!(
+            "a restore into the data folder {} did not end; restore again, or remove its file {RESTORING} to start empty",
+            path.display()
+        )));
     }
+    Ok(content)
+}
 
-    fn used_format(&self) -> Result<Option<u64>, BackendError> {
-        match fs::read_to_string(self.path.join("format")) {
-            Ok(text) => {
-                let format = text.trim().parse();
-                format.map(Some).map_err(|_| corrupt(&self.path, "its file `format` does not hold a number"))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(refused(&self.path, &error)),
-        }
+/// Notes that the base is whole and of this format.
+pub(super) fn mark_used(disk: &dyn Disk) -> io::Result<()> {
+    let text = format!("{FORMAT}\n");
+    let file = disk.open(MARK_NEW, OpenMode::Create)?;
+    file.set_len(0)?;
+    file.write_at(0, text.as_bytes())?;
+    file.sync_data()?;
+    disk.rename(MARK_NEW, MARK)?;
+    disk.sync_dir()
+}
+
+fn format(disk: &dyn Disk, path: &Path) -> Result<u64, BackendError> {
+    let text = (|| {
+        let file = disk.open(MARK, OpenMode::Existing)?;
+        // A number and a line's end; more is no mark of ours.
+        let mut text = vec![0; usize::try_from(file.size()?.min(32)).unwrap_or(0)];
+        file.read_at(0, &mut text)?;
+        io::Result::Ok(text)
+    })();
+    let text = text.map_err(|e| refused(path, &e))?;
+    let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+    number.ok_or_else(|| corrupt(path, "its file `format` does not hold a number"))
+}
+
+/// The sum of the sizes of files, for progress.
+pub(super) fn sizes<'a>(disk: &dyn Disk, names: impl IntoIterator<Item = String> + 'a) -> u64 {
+    let size = |name: String| disk.open(&name, OpenMode::Existing).and_then(|file| file.size());
+    // A file that cannot be read is told by whoever reads it.
+    names.into_iter().filter_map(|name| size(name).ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeDisk;
+
+    #[test]
+    fn a_mark_is_a_number() {
+        let (disk, path) = (FakeDisk::new(), Path::new("/d"));
+        assert_eq!(look(&disk, path).unwrap().format, None);
+        mark_used(&disk).unwrap();
+        assert_eq!(look(&disk, path).unwrap().format, Some(FORMAT));
+        assert!(matches!(look_for_use(&disk, path), Err(BackendError::Corrupt(_))), "a mark without a base");
+        disk.put(MARK, b"nine");
+        assert!(matches!(look(&disk, path), Err(BackendError::Corrupt(_))));
     }
-}
-
-fn in_use(path: &Path, lock: &mut File) -> BackendError {
-    let mut pid = String::new();
-    // A lock without a readable number is still a lock.
-    let _ = lock.read_to_string(&mut pid);
-    let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
-    let path = path.display();
-    BackendError::Open(format!(
-        "the data folder {path} is in use by another orc (pid {pid}); stop it or choose another --data-dir"
-    ))
-}
-
-/// The folder cannot be read or written.
-pub(super) fn refused(path: &Path, error: &std::io::Error) -> BackendError {
-    let path = path.display();
-    BackendError::Open(match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => format!(
-            "the data folder {path} is not writable ({error}); check its owner and mode, or choose another --data-dir"
-        ),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            format!("the disk of the data folder {path} is full ({error}); free some space and start again")
-        }
-        _ => format!("the data folder {path} cannot be opened: {error}"),
-    })
-}
-
-/// The data was written by a newer version.
-pub(super) fn newer(path: &Path, format: u64) -> BackendError {
-    let path = path.display();
-    BackendError::Open(format!(
-        "the data folder {path} was written by a newer orc (format {format}, this one reads up to {FORMAT}); \
-         start that version, or choose another --data-dir. Nothing was changed"
-    ))
-}
-
-/// The data is damaged.
-pub(super) fn corrupt(path: &Path, what: impl std::fmt::Display) -> BackendError {
-    let path = path.display();
-    BackendError::Corrupt(format!(
-        "{what}. Restore the folder {path} from a backup, or start with an empty one by --data-dir. Nothing was changed"
-    ))
 }

@@ -1,8 +1,5 @@
-//! Opening the file and reading all of it.
+//! Reading all of the base at a start, without changing it.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -13,46 +10,51 @@ use redb::{
     TableError,
 };
 
+use super::config::{DurableConfig, OpenStage, Reading};
+use super::disk::{Disk, OpenMode};
 use super::dry::DryFile;
-use super::folder::{corrupt, newer, refused};
+use super::folder::{self, BASE};
 use super::format::{FORMAT, META, OBJECTS, decode};
-use crate::backend::{BackendError, RawKey};
+use super::log::Position;
+use super::view::RecordMap;
+use super::words::{corrupt, newer, refused};
+use crate::backend::BackendError;
 
-/// The content of a file.
+/// The content of a base.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    pub(super) records: BTreeMap<RawKey, (Bytes, Revision)>,
-    /// XOR of the records' sums.
-    pub(super) sum: u32,
+    pub(super) records: RecordMap,
     /// The highest revision that may have been given out.
     pub(super) reserved: Revision,
+    /// All changes up to this one are in the records.
+    pub(super) revision: Revision,
+    /// How far that is in the log; `None` when there was none yet.
+    pub(super) log: Option<Position>,
 }
 
-/// Runs what reads the file. The library is written to fail with errors, but damaged pages have been seen to make such code
+/// Runs what reads the base. The library is written to fail with errors, but damaged pages have been seen to make such code
 /// panic; then the data is as corrupt.
 pub(super) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(corrupt(path, "the data file is damaged")))
 }
 
-/// Reads a file in full without changing it. A file that is missing or empty is a new one.
-pub(super) fn read_dry(path: &Path, file: &Path) -> Result<Loaded, BackendError> {
-    let opened = match File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Loaded::default()),
-        Err(error) => return Err(refused(path, &error)),
-    };
-    let dry = DryFile::new(opened).map_err(|e| refused(path, &e))?;
-    if dry.len().map_err(|e| refused(path, &e))? == 0 {
-        return Ok(Loaded::default());
-    }
+/// Reads the base in full without changing it.
+pub(super) fn read_dry(disk: &dyn Disk, config: &DurableConfig) -> Result<Loaded, BackendError> {
+    let path = &config.path;
+    let file = disk.open(BASE, OpenMode::Existing).map_err(|e| refused(path, &e))?;
+    let dry = DryFile::new(file).map_err(|e| refused(path, &e))?;
+    debug_assert!(dry.len().is_ok_and(|length| length > 0), "an empty base is a new one");
     guarded(path, || {
-        let database = Database::builder().create_with_backend(dry).map_err(|e| open_error(path, e))?;
-        load(path, &database)
+        let mut builder = Database::builder();
+        builder.set_cache_size(config.cache_bytes);
+        let database = builder.create_with_backend(dry).map_err(|e| open_error(path, e))?;
+        let reading = Reading::new(config, OpenStage::Base, folder::sizes(disk, [BASE.to_owned()]));
+        load(path, &database, reading)
     })
 }
 
 /// Reads everything, checking every sum. A file without tables is a new one.
-pub(super) fn load(path: &Path, database: &Database) -> Result<Loaded, BackendError> {
+fn load(path: &Path, database: &Database, mut reading: Reading) -> Result<Loaded, BackendError> {
     let damaged = |error: &dyn std::fmt::Display| corrupt(path, format!("the data file does not read: {error}"));
     let read = database.begin_read().map_err(|e| damaged(&e))?;
     let meta = match read.open_table(META) {
@@ -71,24 +73,33 @@ pub(super) fn load(path: &Path, database: &Database) -> Result<Loaded, BackendEr
     if format > FORMAT {
         return Err(newer(path, format));
     }
-    let mut loaded = Loaded { reserved: Revision(number("reserved")?), ..Loaded::default() };
+    let reserved = Revision(number("reserved")?);
+    let mut loaded = Loaded { reserved, revision: reserved, ..Loaded::default() };
+    if format > 1 {
+        loaded.revision = Revision(number("revision")?);
+        let at = Position { segment: number("segment")?, first: number("first")?, frame: number("frame")? };
+        loaded.log = (at != Position::default()).then_some(at);
+    }
     let objects = read.open_table(OBJECTS).map_err(|e| damaged(&e))?;
+    let mut found_sum = 0;
     for item in objects.iter().map_err(|e| damaged(&e))? {
         let (key, record) = item.map_err(|e| damaged(&e))?;
         let named = || String::from_utf8_lossy(key.value()).into_owned();
         let (revision, sum, value) = decode(key.value(), record.value())
             .ok_or_else(|| corrupt(path, format!("the record of {} is not as it was written", named())))?;
-        if revision > loaded.reserved {
+        if revision > loaded.revision {
             return Err(corrupt(path, format!("the record of {} has a revision that was never given out", named())));
         }
-        loaded.sum ^= sum;
+        found_sum ^= sum;
+        reading.read(key.value().len() + value.len());
         loaded.records.insert(Bytes::copy_from_slice(key.value()), (value, revision));
     }
     let (count, sum) = (number("count")?, number("sum")?);
     let held = (loaded.records.len() as u64, objects.len().map_err(|e| damaged(&e))?);
-    if held != (count, count) || u64::from(loaded.sum) != sum {
+    if held != (count, count) || u64::from(found_sum) != sum {
         return Err(corrupt(path, format!("the data file has {} records and should have {count}", held.0)));
     }
+    reading.tell();
     Ok(loaded)
 }
 

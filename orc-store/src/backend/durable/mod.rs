@@ -1,59 +1,85 @@
-//! An embedded durable backend: one file, one writer, grouped syncs.
+//! An embedded durable backend: a log that is synced, and a base that the log is folded into.
 //!
 //! An acknowledged durable change survives `kill -9` and power loss. Changes that wait at the same time share one sync.
-//! Values are kept in memory as well (the store above shares them), so that reads go on when the disk fails. Revisions are
-//! reserved in blocks in the file, and a start goes on above the reserved mark: no revision is ever used twice, not even one
+//! Values are kept in memory as well (the store above shares them), so that reads go on when the disk fails. Revisions of
+//! relaxed changes are reserved in the log, and a start goes on above the mark: no revision is ever used twice, not even one
 //! of a relaxed change that a crash lost. Format and argument: `docs/design/store.md`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `disk` | the medium |
+//! | `frame`, `log`, `replay` | the log: format, writing end, reading end |
+//! | `format`, `load`, `base` | the base: format, reading it in full, folding into it |
+//! | `queue`, `writer`, `fold` | the way of a change: waits, is synced, is folded |
+//! | `start` | opening |
+//! | `backup` | one file with everything, and the way back |
 
+pub mod backup;
+mod base;
 mod config;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod damage;
+pub mod disk;
 mod dry;
+mod fold;
 mod folder;
 mod format;
+mod frame;
 mod load;
+mod log;
+mod medium;
 mod queue;
+mod replay;
+mod start;
 #[cfg(test)]
 mod tests;
+mod view;
+mod words;
 mod writer;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use orc_core::Revision;
-use parking_lot::{Mutex, RwLock};
-use redb::Database;
+use parking_lot::Mutex;
 
-pub use self::config::DurableConfig;
-use self::folder::Folder;
-use self::load::Loaded;
+use self::backup::BackupInfo;
+use self::base::Latest;
+pub use self::config::{DurableConfig, OpenStage, Progress, ProgressHook};
+use self::disk::{Disk, RealDisk};
+use self::fold::{Fold, Tail};
 use self::queue::Queue;
+use self::start::Started;
+use self::view::View;
 use self::writer::{Unsynced, Writer};
 use super::memory::current_only;
-use super::ring::{self, Ring};
-use super::{Backend, BackendError, Bounds, KeyRange, Page, RawChange, RawEvent, RawFeed, RawKey, RawPage};
+use super::{Backend, BackendError, Bounds, KeyRange, Page, RawChange, RawFeed, RawKey, RawPage};
 
 /// A backend in a data folder.
 pub struct DurableBackend {
     view: Arc<View>,
     queue: Arc<Queue>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    folder: Mutex<Option<Folder>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What is visible.
-struct View {
-    records: RwLock<Records>,
-    ring: Arc<Ring>,
-    failure: OnceLock<String>,
+/// A change that has its revision.
+#[derive(Debug)]
+struct Staged {
+    key: RawKey,
+    value: Option<Bytes>,
+    revision: Revision,
 }
 
-struct Records {
-    map: BTreeMap<RawKey, (Bytes, Revision)>,
-    last: Revision,
+impl Staged {
+    /// The bytes of key and value.
+    fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 impl DurableBackend {
@@ -61,70 +87,73 @@ impl DurableBackend {
     /// the data is large.
     ///
     /// # Errors
-    /// [`BackendError::Open`] when the folder is in use, not writable or of a newer format; [`BackendError::Corrupt`] when
-    /// something does not read as it was written. The messages say what to do; nothing is changed then.
+    /// [`BackendError::Open`] when the folder is in use, not writable, full or of a newer format; [`BackendError::Corrupt`]
+    /// when something does not read as it was written. The messages say what to do; nothing is changed then.
     pub fn open(config: DurableConfig) -> Result<Self, BackendError> {
-        let folder = Folder::take(&config.path)?;
-        let file = folder.data_file()?;
-        let loaded = load::read_dry(&config.path, &file)?;
-        let database = load::guarded(&config.path, || {
-            let mut builder = Database::builder();
-            builder.set_cache_size(config.cache_bytes);
-            builder.create(&file).map_err(|e| load::open_error(&config.path, e))
-        })?;
-        let opened = Self::over(database, loaded, &config)?;
-        folder.mark_used()?;
-        *opened.folder.lock() = Some(folder);
-        Ok(opened)
+        let disk = RealDisk::take(&config.path)?;
+        Self::open_on(Arc::new(disk), config)
     }
 
-    fn over(database: Database, loaded: Loaded, config: &DurableConfig) -> Result<Self, BackendError> {
-        // Revisions 0 and 1 mean "any" and "before everything" on the wire.
-        let start = loaded.reserved.max(Revision(1));
-        let sums =
-            loaded.records.iter().map(|(key, (value, at))| (key.clone(), format::crc(key, *at, value))).collect();
-        let records = RwLock::new(Records { map: loaded.records, last: start });
-        let view = Arc::new(View { records, ring: Ring::new(start), failure: OnceLock::new() });
-        let queue = Arc::new(Queue::new(config.queue));
+    /// Opens over any medium, which is this backend's alone until it is closed. `config.path` only names it in messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>, config: DurableConfig) -> Result<Self, BackendError> {
+        let Started { records, base, log, shelf, mark } = start::start(&disk, &config)?;
+        let view = Arc::new(View::new(records, mark.revision));
+        let (queue, tail) = (Arc::new(Queue::new(config.queue)), Tail::new(&config));
+        let fold = Fold { base, tail: tail.clone(), shelf, view: view.clone(), latest: Latest::new(), shown: mark };
         let mut writer = Writer {
-            database,
+            log,
             queue: queue.clone(),
             view: view.clone(),
+            tail: tail.clone(),
             flush_every: config.flush_every,
-            last: start,
-            reserved: start,
-            sum: loaded.sum,
-            sums,
+            last: mark.revision,
+            reserved: mark.revision,
+            relaxing: false,
             unsynced: Unsynced::default(),
         };
-        writer.begin().map_err(BackendError::Open)?;
-        let end = Abandon(queue.clone());
-        let thread = std::thread::Builder::new().name("orc-store".to_owned());
-        let thread = thread.spawn(move || {
+        let end = Abandon { queue: queue.clone(), tail };
+        let folding = spawn("orc-store-fold", move || fold.run())?;
+        // When this thread does not start, its closure is dropped, and with it `end`, which ends the fold.
+        let writing = spawn("orc-store", move || {
             let _end = end;
             writer.run();
-        });
-        let thread = thread.map_err(|e| BackendError::Open(format!("the store's writer did not start: {e}")))?;
-        Ok(Self { view, queue, writer: Mutex::new(Some(thread)), folder: Mutex::new(None) })
+        })?;
+        Ok(Self { view, queue, threads: Mutex::new(vec![writing, folding]) })
     }
 
     /// Writes everything to the disk, refuses further changes and gives the folder back. Blocks until it is done. Reads go
     /// on. Dropping does the same.
     pub fn close(&self) {
         self.queue.close();
-        if let Some(writer) = self.writer.lock().take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer panicked");
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
         }
-        // After the writer, which had the file.
-        drop(self.folder.lock().take());
     }
 
-    /// Why writes are refused since the disk failed; `None` while all is well.
-    pub fn failure(&self) -> Option<&str> {
-        self.view.failure.get().map(String::as_str)
+    /// Why writes are refused; `None` while all is well. A full disk may pass by itself, a failed one only by a restart.
+    pub fn failure(&self) -> Option<String> {
+        self.view.failure().map(|failure| failure.why)
     }
+
+    /// Writes a backup of everything as it is at one revision, while changes go on. Works after the disk failed as well:
+    /// it is taken from memory. Blocks until `out` has all of it.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] when `out` does not take it.
+    pub fn backup(&self, out: &mut dyn io::Write) -> Result<BackupInfo, BackendError> {
+        let records = self.view.records();
+        backup::write_records(out, records.last, records.map.iter().map(|(key, (value, at))| (key, value, *at)))
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, BackendError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|e| BackendError::Open(format!("the store's thread {name} did not start: {e}")))
 }
 
 impl Drop for DurableBackend {
@@ -133,34 +162,17 @@ impl Drop for DurableBackend {
     }
 }
 
-/// Refuses all waiting changes when the writer ends, however it ends.
-struct Abandon(Arc<Queue>);
+/// Refuses all waiting changes when the writer ends, however it ends, and ends the fold.
+struct Abandon {
+    queue: Arc<Queue>,
+    tail: Arc<Tail>,
+}
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        self.0.abandon();
-    }
-}
-
-impl View {
-    fn revision(&self, key: &RawKey) -> Option<Revision> {
-        self.records.read().map.get(key).map(|(_, revision)| *revision)
-    }
-
-    fn publish(&self, events: Vec<RawEvent>) {
-        let mut records = self.records.write();
-        for event in &events {
-            records.last = ring::revision(event);
-            match event {
-                RawEvent::Put(record) => {
-                    records.map.insert(record.key.clone(), (record.value.clone(), record.revision));
-                }
-                RawEvent::Delete { key, .. } => drop(records.map.remove(key)),
-                RawEvent::Progress(_) => {}
-            }
-        }
-        // Under the lock, so that a scan and a feed that starts at its revision fit.
-        self.ring.publish(events);
+        self.queue.abandon();
+        // No effect behind a clean end.
+        self.tail.end(None);
     }
 }
 
@@ -171,9 +183,9 @@ impl Backend for DurableBackend {
     }
 
     async fn scan(&self, range: KeyRange, at: Option<Revision>, page: Page) -> Result<RawPage, BackendError> {
-        let records = self.view.records.read();
+        let records = self.view.records();
         current_only(at, records.last)?;
-        Ok(super::memory::scan(&records.map, records.last, range, page))
+        Ok(records.page(range, page))
     }
 
     async fn feed(&self, after: Revision) -> Result<RawFeed, BackendError> {

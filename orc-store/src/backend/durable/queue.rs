@@ -1,12 +1,11 @@
 //! Changes that wait for the writer: bounded, taken all at once so that they share a sync.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Instant;
 
 use orc_core::Revision;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::backend::{BackendError, RawChange};
 
@@ -14,20 +13,20 @@ use crate::backend::{BackendError, RawChange};
 pub(super) struct Waiting {
     pub(super) change: RawChange,
     pub(super) reply: oneshot::Sender<Result<Revision, BackendError>>,
-    /// The place in the queue, given back when the change is done.
-    _place: OwnedSemaphorePermit,
 }
 
 /// The queue between commits and the writer.
 pub(super) struct Queue {
     state: Mutex<State>,
     news: Condvar,
-    places: Arc<Semaphore>,
+    places: Semaphore,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
+    /// Whether the writer sleeps; waking it costs a system call.
+    idle: bool,
     closed: bool,
 }
 
@@ -40,22 +39,26 @@ pub(super) enum Work {
 
 impl Queue {
     pub(super) fn new(places: usize) -> Self {
-        Self { state: Mutex::default(), news: Condvar::new(), places: Arc::new(Semaphore::new(places.max(1))) }
+        Self { state: Mutex::default(), news: Condvar::new(), places: Semaphore::new(places.max(1)) }
     }
 
     /// Waits for a place and for the writer's answer. Dropping the future before it has a place changes nothing; after
     /// that the change happens.
     pub(super) async fn submit(&self, change: RawChange) -> Result<Revision, BackendError> {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| closed())?;
+        let place = self.places.acquire().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
         {
             let mut state = self.state.lock();
             if state.closed {
                 return Err(closed());
             }
-            state.waiting.push_back(Waiting { change, reply, _place: place });
+            // The writer gives the places of a whole group back at once.
+            place.forget();
+            state.waiting.push_back(Waiting { change, reply });
+            if std::mem::take(&mut state.idle) {
+                self.news.notify_one();
+            }
         }
-        self.news.notify_one();
         answer.await.map_err(|_| closed())?
     }
 
@@ -69,6 +72,7 @@ impl Queue {
             if state.closed {
                 return Work::Closed;
             }
+            state.idle = true;
             match due {
                 None => self.news.wait(&mut state),
                 Some(due) => {
@@ -78,6 +82,11 @@ impl Queue {
                 }
             }
         }
+    }
+
+    /// Gives places back: so many changes are done.
+    pub(super) fn done(&self, changes: usize) {
+        self.places.add_permits(changes);
     }
 
     /// Refuses further changes. Those that wait are still taken.

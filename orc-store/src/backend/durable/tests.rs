@@ -12,7 +12,13 @@ use crate::testing::check_backend;
 
 fn put(name: &str, durability: Durability) -> RawChange {
     let key = Bytes::from(format!("/things/n/{name}"));
-    RawChange { key, value: Some(Bytes::from(format!("value of {name}"))), expect: Expect::Absent, durability }
+    RawChange {
+        key,
+        value: Some(Bytes::from(format!("value of {name}"))),
+        expect: Expect::Absent,
+        durability,
+        ttl: None,
+    }
 }
 
 async fn names(backend: &DurableBackend) -> Vec<Bytes> {
@@ -80,7 +86,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     fs::write(folder.path().join("format"), "7\n").unwrap();
     let error = DurableBackend::open(DurableConfig::new(folder.path())).err().unwrap();
     assert!(matches!(error, BackendError::Open(_)));
-    assert!(error.to_string().contains("newer orc (format 7, this one reads up to 1)"), "{error}");
+    assert!(error.to_string().contains("newer orc (format 7, this one reads up to 2)"), "{error}");
 }
 
 #[test]
@@ -100,8 +106,8 @@ async fn damage_is_told_or_harmless() {
     let folder = tempfile::tempdir().unwrap();
     let config = DurableConfig::new(folder.path());
     let backend = DurableBackend::open(config.clone()).unwrap();
-    for n in 0..300 {
-        backend.commit(put(&format!("{n:03}"), Durability::Relaxed)).await.unwrap();
+    for n in 0..1500 {
+        backend.commit(put(&format!("{n:04}"), Durability::Relaxed)).await.unwrap();
     }
     let whole = names(&backend).await;
     drop(backend);
@@ -132,4 +138,82 @@ async fn damage_is_told_or_harmless() {
     }
     std::panic::set_hook(hook);
     assert!(told > 20, "only {told} of 60 damages were noticed");
+}
+
+/// A small file system in memory; needs root.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn mount(size: &str) -> Result<Self, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
+        match mount.output() {
+            Ok(done) if done.status.success() => Ok(Self(folder)),
+            Ok(done) => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_real_full_disk_is_told_and_passes_by_itself() {
+    let tmpfs = match Tmpfs::mount("16m") {
+        Ok(tmpfs) => tmpfs,
+        Err(why) => {
+            eprintln!("skipped a_real_full_disk_is_told_and_passes_by_itself: no tmpfs can be mounted (root?): {why}");
+            return;
+        }
+    };
+    let config = DurableConfig {
+        segment_bytes: 1 << 20,
+        fold_bytes: 1 << 20,
+        log_bytes: 4 << 20,
+        ..DurableConfig::new(tmpfs.0.path().join("data"))
+    };
+    let backend = DurableBackend::open(config.clone()).unwrap();
+    let large =
+        |n: usize| RawChange { value: Some(vec![b'x'; 50_000].into()), ..put(&n.to_string(), Durability::Durable) };
+    let mut done = 0;
+    let refused = loop {
+        match backend.commit(large(done)).await {
+            Ok(_) => done += 1,
+            Err(error) => break error,
+        }
+        assert!(done < 1000, "16 MB hold no 50 MB");
+    };
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+    assert_eq!(names(&backend).await.len(), done);
+    let remount = std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(tmpfs.0.path()).status();
+    assert!(remount.unwrap().success());
+    let mut tries = 0;
+    while backend.commit(large(done)).await.is_err() {
+        tries += 1;
+        assert!(tries < 1000, "{:?}", backend.failure());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(backend.failure(), None);
+    drop(backend);
+    assert_eq!(names(&DurableBackend::open(config).unwrap()).await.len(), done + 1);
+}
+
+#[test]
+fn opening_tells_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(DurableBackend::open(DurableConfig::new(folder.path())).unwrap());
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let hook = told.clone();
+    let progress: super::ProgressHook = Arc::new(move |progress| hook.lock().push(progress));
+    drop(
+        DurableBackend::open(DurableConfig { progress: Some(progress), ..DurableConfig::new(folder.path()) }).unwrap(),
+    );
+    let told = told.lock();
+    assert!(told.iter().any(|one| one.stage == super::OpenStage::Base && one.total_bytes > 0), "{told:?}");
+    assert!(told.iter().any(|one| one.stage == super::OpenStage::Log), "{told:?}");
 }

@@ -1,51 +1,48 @@
-//! The one thread that writes: groups what waits into one transaction with one sync.
+//! The one thread that writes: groups what waits into one frame of the log with one sync.
 //!
 //! Of a group, relaxed changes go first: they are checked, shown and acknowledged at once, and stay in `unsynced` until the
-//! group's transaction, or one that only they make, carries them. Nobody waits for an order among changes that are made at
-//! the same time, so this reorders nothing that anyone could have seen. Durable changes are shown after the sync.
+//! group's frame, or one that only they make, carries them. Nobody waits for an order among changes that are made at the
+//! same time, so this reorders nothing that anyone could have seen. Durable changes are shown after the sync.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use orc_core::Revision;
-use redb::Database;
 
-use super::View;
-use super::format::{FORMAT, META, OBJECTS, crc, encode};
+use super::Staged;
+use super::base::Mark;
+use super::fold::Tail;
+use super::log::{AppendError, Log};
 use super::queue::{Queue, Waiting, Work};
+use super::view::{Failure, View};
+use super::words;
 use crate::backend::memory::check;
-use crate::backend::{BackendError, Durability, RawChange, RawEvent, RawKey, RawRecord};
+use crate::backend::{BackendError, Durability, RawChange, RawKey};
 
 /// Revisions reserved ahead: a crash skips at most so many.
 const BLOCK: u64 = 4096;
 /// Bytes of unsynced relaxed changes after which they no longer wait.
 const UNSYNCED_BYTES: usize = 8 << 20;
-
-/// A change that has its revision and is not in the file yet.
-struct Staged {
-    key: RawKey,
-    value: Option<Bytes>,
-    revision: Revision,
-}
+/// Bytes after which a group's rest waits for the next frame: the first of a group should not wait for much more than a sync.
+const GROUP_BYTES: usize = 4 << 20;
 
 /// The writer's state.
 pub(super) struct Writer {
-    pub(super) database: Database,
+    pub(super) log: Log,
     pub(super) queue: Arc<Queue>,
     pub(super) view: Arc<View>,
+    pub(super) tail: Arc<Tail>,
     pub(super) flush_every: Duration,
     pub(super) last: Revision,
-    /// The highest revision that may be given out, as the file has it.
+    /// The highest revision that relaxed changes may have, as the log says durably.
     pub(super) reserved: Revision,
-    /// The XOR of the records' sums, and what each record adds to it.
-    pub(super) sum: u32,
-    pub(super) sums: BTreeMap<RawKey, u32>,
+    /// Whether there was a relaxed change. Without, no revision is seen before it is durable, and none need be reserved.
+    pub(super) relaxing: bool,
     pub(super) unsynced: Unsynced,
 }
 
-/// Relaxed changes that are shown and not in the file yet.
+/// Relaxed changes that are shown and not in the log yet.
 #[derive(Default)]
 pub(super) struct Unsynced {
     changes: Vec<Staged>,
@@ -54,26 +51,45 @@ pub(super) struct Unsynced {
 }
 
 impl Writer {
-    /// Works until the queue is closed, then leaves the file as a clean stop does.
-    pub(super) fn run(mut self) {
+    /// Works until the queue is closed, then leaves everything in the log.
+    pub(super) fn run(&mut self) {
         loop {
             match self.queue.take(self.unsynced.due) {
-                Work::Changes(waiting) => self.group(waiting),
+                Work::Changes(waiting) => self.parts(waiting),
                 Work::Due => self.sync_relaxed(),
                 Work::Closed => break,
             }
         }
         self.sync_relaxed();
-        if self.view.failure.get().is_none() {
-            // Nothing above `last` was given out, so the next start goes on right behind it.
-            self.reserved = self.last;
-            if let Err(error) = self.write(&[], self.last) {
-                tracing::error!(error, "the store's last write failed");
-            }
+        let clean = self.unsynced.changes.is_empty() && self.view.failed().is_none();
+        self.tail.end(clean.then_some(self.last));
+    }
+
+    /// Takes what waits in parts of a bearable size.
+    fn parts(&mut self, mut waiting: VecDeque<Waiting>) {
+        while !waiting.is_empty() {
+            let mut bytes = 0;
+            let fits = waiting.iter().take_while(|one| {
+                let before = bytes;
+                bytes += one.change.key.len() + one.change.value.as_ref().map_or(0, bytes::Bytes::len);
+                before < GROUP_BYTES
+            });
+            let rest = waiting.split_off(fits.count());
+            let part = std::mem::replace(&mut waiting, rest);
+            let count = part.len();
+            self.group(part);
+            self.queue.done(count);
         }
     }
 
     fn group(&mut self, waiting: VecDeque<Waiting>) {
+        if let Err(why) = self.ready() {
+            for one in waiting {
+                // Whoever gave up waiting has dropped the other end.
+                let _ = one.reply.send(Err(BackendError::ReadOnly(why.clone())));
+            }
+            return;
+        }
         let (relaxed, durable): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|waiting| waiting.change.durability == Durability::Relaxed);
         self.relaxed(relaxed);
@@ -84,53 +100,79 @@ impl Writer {
         }
     }
 
+    /// Whether writes are taken now. When the disk was full, an empty frame tries again.
+    fn ready(&mut self) -> Result<(), String> {
+        match self.view.failure() {
+            Some(Failure { why, lasting: true }) => Err(why),
+            Some(_) => self.sync(Vec::new()).map(drop),
+            None => self.room(),
+        }
+    }
+
+    fn room(&self) -> Result<(), String> {
+        self.tail.wait_for_room(&self.view).map_err(|failure| {
+            self.view.refuse(failure.clone());
+            failure.why
+        })
+    }
+
     fn relaxed(&mut self, waiting: Vec<Waiting>) {
-        for Waiting { change, reply, .. } in waiting {
-            if self.last >= self.reserved {
-                self.sync_relaxed();
-                self.reserve();
-            }
-            let done = self.stage(change, &BTreeMap::new()).inspect(|staged| self.show([staged]));
-            let answer = match done {
-                Ok(staged) => {
-                    let revision = staged.revision;
-                    self.unsynced.bytes += staged.key.len() + staged.value.as_ref().map_or(0, Bytes::len);
-                    self.unsynced.due.get_or_insert_with(|| Instant::now() + self.flush_every);
-                    self.unsynced.changes.push(staged);
-                    Ok(revision)
-                }
-                Err(error) => Err(error),
-            };
-            // Whoever gave up waiting has dropped the other end.
+        for Waiting { change, reply } in waiting {
+            self.relaxing = true;
+            let answer = self.reserve().map_err(BackendError::ReadOnly).and_then(|()| self.relax(change));
             let _ = reply.send(answer);
         }
     }
 
+    fn relax(&mut self, change: RawChange) -> Result<Revision, BackendError> {
+        let view = self.view.clone();
+        let staged = view.with(|revision| self.stage(change, &BTreeMap::new(), revision))?;
+        let revision = staged.revision;
+        self.view.show(std::slice::from_ref(&staged));
+        self.unsynced.bytes += staged.bytes();
+        self.unsynced.due.get_or_insert_with(|| Instant::now() + self.flush_every);
+        self.unsynced.changes.push(staged);
+        Ok(revision)
+    }
+
     fn durable(&mut self, waiting: Vec<Waiting>) {
+        let before = self.last;
         let mut now: BTreeMap<RawKey, Option<Revision>> = BTreeMap::new();
-        let (mut staged, mut replies) = (Vec::new(), Vec::new());
-        for Waiting { change, reply, .. } in waiting {
-            match self.stage(change, &now) {
-                Ok(one) => {
-                    now.insert(one.key.clone(), one.value.as_ref().map(|_| one.revision));
-                    staged.push(one);
-                    replies.push(reply);
+        let (mut staged, mut replies) = (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
+        let mut refusals = Vec::new();
+        let view = self.view.clone();
+        view.with(|revision| {
+            for Waiting { change, reply } in waiting {
+                let touched = now.contains_key(&change.key);
+                match self.stage(change, &now, revision) {
+                    Ok(one) => {
+                        now.insert(one.key.clone(), one.value.as_ref().map(|_| one.revision));
+                        replies.push((one.revision, reply));
+                        staged.push(one);
+                    }
+                    // Refused for what this group changes: not to be told before that is durable and visible.
+                    Err(error) if touched => refusals.push((error, reply)),
+                    Err(error) => drop(reply.send(Err(error))),
                 }
-                Err(error) => drop(reply.send(Err(error))),
             }
-        }
+        });
         if staged.is_empty() {
             return;
         }
-        match self.sync(&staged) {
+        match self.sync(staged) {
             Ok(()) => {
-                self.show(&staged);
-                for (one, reply) in staged.iter().zip(replies) {
-                    let _ = reply.send(Ok(one.revision));
+                for (revision, reply) in replies {
+                    let _ = reply.send(Ok(revision));
+                }
+                for (error, reply) in refusals {
+                    let _ = reply.send(Err(error));
                 }
             }
             Err(error) => {
-                for reply in replies {
+                // Nobody has seen the revisions; when the log goes on, it goes on from here.
+                self.last = before;
+                let refused = refusals.into_iter().map(|(_, reply)| reply);
+                for reply in replies.into_iter().map(|(_, reply)| reply).chain(refused) {
                     let _ = reply.send(Err(BackendError::ReadOnly(error.clone())));
                 }
             }
@@ -138,120 +180,61 @@ impl Writer {
     }
 
     /// Checks a change and gives it a revision. `now` holds what this group changed before.
-    fn stage(&mut self, change: RawChange, now: &BTreeMap<RawKey, Option<Revision>>) -> Result<Staged, BackendError> {
-        if let Some(why) = self.view.failure.get() {
-            return Err(BackendError::ReadOnly(why.clone()));
-        }
-        let present = now.get(&change.key).copied().unwrap_or_else(|| self.view.revision(&change.key));
+    fn stage(
+        &mut self,
+        change: RawChange,
+        now: &BTreeMap<RawKey, Option<Revision>>,
+        revision: &dyn Fn(&RawKey) -> Option<Revision>,
+    ) -> Result<Staged, BackendError> {
+        let present = now.get(&change.key).copied().unwrap_or_else(|| revision(&change.key));
         check(change.expect, present, change.value.is_none())?;
         self.last = self.last.next();
         Ok(Staged { key: change.key, value: change.value, revision: self.last })
     }
 
-    /// Makes changes visible.
-    fn show<'a>(&self, staged: impl IntoIterator<Item = &'a Staged>) {
-        let event = |staged: &Staged| {
-            let (key, revision) = (staged.key.clone(), staged.revision);
-            match staged.value.clone() {
-                Some(value) => RawEvent::Put(RawRecord { key, value, revision }),
-                None => RawEvent::Delete { key, revision },
-            }
-        };
-        self.view.publish(staged.into_iter().map(event).collect());
-    }
-
     fn sync_relaxed(&mut self) {
-        if !self.unsynced.changes.is_empty() {
-            // A failure is kept in the view and told to every later commit.
-            let _ = self.sync(&[]);
+        if !self.unsynced.changes.is_empty() && self.sync(Vec::new()).is_err() {
+            // A failure is kept in the view and told to every later commit; one that may pass is tried again.
+            let lasts = self.view.failed().is_some();
+            self.unsynced.due = (!lasts).then(|| Instant::now() + self.flush_every);
         }
     }
 
-    /// Makes the file promise that higher revisions may be in use.
-    fn reserve(&mut self) {
-        if self.view.failure.get().is_none() && self.last >= self.reserved {
-            let _ = self.sync(&[]);
-        }
+    /// Makes the log promise that the next revision may be in use.
+    fn reserve(&mut self) -> Result<(), String> {
+        if self.last < self.reserved { Ok(()) } else { self.sync(Vec::new()) }
     }
 
-    /// Writes the unsynced changes and these, and waits for the disk.
-    fn sync(&mut self, staged: &[Staged]) -> Result<(), String> {
-        if let Some(why) = self.view.failure.get() {
-            return Err(why.clone());
+    /// Writes the unsynced changes and these as one frame, waits for the disk, and shows these.
+    fn sync(&mut self, staged: Vec<Staged>) -> Result<(), String> {
+        if let Some(why) = self.view.failed() {
+            return Err(why);
         }
-        let reserved =
-            if self.last.0 + BLOCK / 2 > self.reserved.0 { Revision(self.last.0 + BLOCK) } else { self.reserved };
-        let unsynced = std::mem::take(&mut self.unsynced);
-        let all: Vec<&Staged> = unsynced.changes.iter().chain(staged).collect();
-        match self.write(&all, reserved) {
-            Ok(()) => {
-                self.reserved = reserved;
-                Ok(())
-            }
-            Err(error) => {
-                let why =
-                    format!("writing failed: {error}; reads go on. Free space or repair the disk, then restart orc");
-                tracing::error!(error, "the store refuses writes from now on");
-                self.view.failure.get_or_init(|| why.clone());
-                Err(why)
-            }
-        }
-    }
-
-    fn write(&mut self, staged: &[&Staged], reserved: Revision) -> Result<(), String> {
-        let (mut sum, mut sums) = (self.sum, Vec::with_capacity(staged.len()));
-        let mut newest: BTreeMap<&RawKey, u32> = BTreeMap::new();
-        for one in staged {
-            let before = newest.get(&one.key).or_else(|| self.sums.get(&one.key)).copied().unwrap_or_default();
-            let after = one.value.as_ref().map(|value| crc(&one.key, one.revision, value));
-            sum ^= before ^ after.unwrap_or_default();
-            newest.insert(&one.key, after.unwrap_or_default());
-            sums.push(after);
-        }
-        self.transact(staged, &sums, reserved, sum).map_err(|e| e.to_string())?;
-        self.sum = sum;
-        for (one, after) in staged.iter().zip(sums) {
-            match after {
-                Some(after) => self.sums.insert(one.key.clone(), after),
-                None => self.sums.remove(&one.key),
+        self.room()?;
+        let reserved = self.to_reserve();
+        let all: Vec<&Staged> = self.unsynced.changes.iter().chain(&staged).collect();
+        if let Err(error) = self.log.append(&all, self.last, reserved) {
+            let failure = match error {
+                AppendError::Full(error) => Failure { why: words::full(error), lasting: false },
+                AppendError::Failed(error) => Failure { why: words::failed(error), lasting: true },
             };
+            self.view.refuse(failure.clone());
+            return Err(failure.why);
         }
+        self.view.accept();
+        self.reserved = reserved;
+        self.view.show(&staged);
+        let mut all = std::mem::take(&mut self.unsynced).changes;
+        all.extend(staged);
+        self.tail.push(all, Mark { revision: self.last, reserved, log: self.log.position() });
         Ok(())
     }
 
-    fn transact(
-        &self,
-        staged: &[&Staged],
-        sums: &[Option<u32>],
-        reserved: Revision,
-        sum: u32,
-    ) -> Result<(), redb::Error> {
-        let write = self.database.begin_write()?;
-        {
-            let mut objects = write.open_table(OBJECTS)?;
-            for (one, after) in staged.iter().zip(sums) {
-                match (&one.value, after) {
-                    (Some(value), Some(after)) => {
-                        objects.insert(&*one.key, encode(one.revision, *after, value).as_slice())?;
-                    }
-                    _ => drop(objects.remove(&*one.key)?),
-                }
-            }
-            let count = redb::ReadableTableMetadata::len(&objects)?;
-            let mut meta = write.open_table(META)?;
-            for (name, value) in
-                [("format", FORMAT), ("reserved", reserved.0), ("count", count), ("sum", u64::from(sum))]
-            {
-                meta.insert(name, value)?;
-            }
+    fn to_reserve(&self) -> Revision {
+        if self.relaxing && self.last.0 + BLOCK / 2 > self.reserved.0 {
+            Revision(self.last.0 + BLOCK)
+        } else {
+            self.reserved.max(self.last)
         }
-        // The default durability of a transaction: the sync is done when this returns.
-        write.commit()?;
-        Ok(())
-    }
-
-    /// Writes the first transaction: the file names its format before anybody is told that it is open.
-    pub(super) fn begin(&mut self) -> Result<(), String> {
-        self.sync(&[])
     }
 }

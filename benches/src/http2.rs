@@ -1,0 +1,77 @@
+//! A client of many requests over one HTTP/2 connection with TLS and a client certificate, as client-go uses one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use orc_api::pki::Pki;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// One connection; clones share it.
+#[derive(Clone)]
+pub struct Http2 {
+    sender: SendRequest<Full<Bytes>>,
+    server: SocketAddr,
+}
+
+impl Http2 {
+    /// Connects as the administrator.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or does not speak HTTP/2.
+    pub async fn connect(server: SocketAddr, pki: &Pki) -> anyhow::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(pki.ca.certificate.as_bytes())?)?;
+        let certificate = CertificateDer::from_pem_slice(pki.admin.certificate.as_bytes())?;
+        let key = PrivateKeyDer::from_pem_slice(pki.admin.key.as_bytes())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::IpAddress(server.ip().into());
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(16 << 20)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, server })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let mut sender = self.sender.clone();
+        sender.ready().await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.server))
+            .header("accept", accept)
+            .header("content-type", "application/json")
+            .body(Full::new(body))?;
+        sender.send_request(request).await.context("the connection broke")
+    }
+}
