@@ -93,7 +93,7 @@ fn the_durable_backend_lives_through_a_day() {
             for day in &days {
                 assert!(day.crashes > 8 && day.failed_writes > 2 && day.changes > 1000 && day.renewals > 1000, "{day}");
             }
-            assert!(days.iter().map(|day| day.unanswered).sum::<u64>() > 0, "no write survived its crash");
+            assert!(days.iter().map(|day| day.unanswered).sum::<usize>() > 0, "no write survived its crash");
         }
         (hours, seed) => drop(live(seed.unwrap_or(1), Duration::from_secs_f64(hours.unwrap_or(24.0) * 3600.0))),
     }
