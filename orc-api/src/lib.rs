@@ -20,6 +20,7 @@ pub mod convert;
 pub mod custom;
 pub mod discovery;
 pub mod expiry;
+mod follow;
 pub mod http;
 pub mod identity;
 pub mod kinds;

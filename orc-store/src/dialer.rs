@@ -3,10 +3,15 @@
 //! The node agent serves the kubelet's HTTP API as a `tower::Service`; the API reaches it in-process, over TLS, or through a
 //! tunnel that a joined node opens, and does not know which.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use orc_core::ApiError;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::util::BoxCloneSyncService;
 
 /// An error of any kind, as bodies and services carry it.
@@ -26,4 +31,35 @@ pub trait NodeDialer: Send + Sync + 'static {
     /// # Errors
     /// `ServiceUnavailable` when the node cannot be reached now, naming it.
     async fn dial(&self, node: &str) -> Result<NodeService, ApiError>;
+}
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// The connection behind an answer with status 101, in the answer's extensions.
+///
+/// Whoever answers a request for an upgrade (the node agent, a proxied backend) puts the caller's end of the new connection
+/// here; whoever speaks to the client (the TLS listener, an embedder in the same process) takes it out and copies bytes
+/// until either side ends. So an upgrade passes through any number of services without a socket of its own, and a dialer of a
+/// distant node wraps what its HTTP client upgraded.
+#[derive(Clone)]
+pub struct Upgraded(Arc<Mutex<Option<Box<dyn Duplex>>>>);
+
+impl Upgraded {
+    /// Wraps the caller's end of a connection.
+    pub fn new(stream: impl Duplex + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(stream)))))
+    }
+
+    /// The connection, for the first who asks.
+    pub fn take(&self) -> Option<Box<dyn Duplex>> {
+        self.0.lock().take()
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").finish_non_exhaustive()
+    }
 }

@@ -36,7 +36,7 @@ pub async fn ensure(client: &RegistryClient, api: ApiEndpoint) -> Result<(), Api
     for object in roles::defaults() {
         put(client, &object).await?;
     }
-    put(client, &node_binding()).await?;
+    put(client, &fleet_binding()).await?;
     for object in priorities() {
         put(client, &object).await?;
     }
@@ -84,13 +84,23 @@ fn priorities() -> [Value; 2] {
     ]
 }
 
-/// Nodes get their role by group. kube-apiserver's node authorizer is narrower: it lets a node see only what its own pods
-/// refer to. Until orc has one, nodes are trusted with the whole role.
-fn node_binding() -> Value {
+/// The user that all simulated nodes of a process act as. It is in no group of nodes: it writes for thousands of them.
+pub const SIMULATED_NODES: &str = "system:node:sim";
+
+/// Simulated nodes share one watch of all pods, which the node authorizer lets no node have: their common user gets the
+/// role of nodes as a whole.
+fn fleet_binding() -> Value {
     let api = "rbac.authorization.k8s.io";
-    json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "orc:nodes"},
+    json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "orc:simulated-nodes"},
         "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "system:node"},
-        "subjects": [{"kind": "Group", "name": "system:nodes", "apiGroup": api}]})
+        "subjects": [{"kind": "User", "name": SIMULATED_NODES, "apiGroup": api}]})
+}
+
+/// The rules of the role `system:node` as it is shipped.
+pub(crate) fn node_rules() -> Vec<crate::rbac::PolicyRule> {
+    let is_it = |role: &Value| role["kind"] == "ClusterRole" && role["metadata"]["name"] == "system:node";
+    let rules = roles::defaults().into_iter().find(is_it).map(|mut role| role["rules"].take());
+    rules.and_then(|rules| serde_json::from_value(rules).ok()).unwrap_or_default()
 }
 
 fn service_cidr(api: ApiEndpoint) -> Value {

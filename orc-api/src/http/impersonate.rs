@@ -36,6 +36,7 @@ impl ApiService {
                 namespace: &asks.namespace,
                 name: &asks.name,
                 path: "",
+                fields: None,
             };
             if !authorizer.permits(&asker, &asks) {
                 let refused = info.attributes();

@@ -59,6 +59,7 @@ impl RequestInfo {
                 namespace: &r.namespace,
                 name: &r.name,
                 path: "",
+                fields: None,
             },
         }
     }

@@ -86,6 +86,7 @@ impl ApiService {
             namespace: of("namespace"),
             name: of("name"),
             path: text(&["spec", "nonResourceAttributes", "path"]),
+            fields: None,
         };
         let (allowed, reason) = self.config().registry.authorizer().explain(who, &asks);
         let mut status = json!({"allowed": allowed});

@@ -74,8 +74,9 @@ impl ApiService {
         let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
         let who = self.authenticate_parts(&mut request).await?;
         let who = self.impersonate(request.headers(), who, &info)?;
-        let asks = info.attributes();
-        if !self.config().registry.authorizer().permits(&who, &asks) {
+        let selection = query.selection().unwrap_or_default();
+        let asks = info.attributes().selecting(&selection.fields);
+        if !self.config().registry.authorizer().decide(&who, &asks).await {
             return Err(asks.refuse(&who));
         }
         match info {

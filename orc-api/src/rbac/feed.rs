@@ -1,25 +1,31 @@
-//! Keeps the index of roles and bindings up to date.
+//! Keeps the index of roles and bindings up to date, and answers from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::StreamExt as _;
 use orc_core::env::{Clock, System, Task};
 use orc_core::{ApiError, ResourceId};
-use orc_store::client::{ListOptions, Scope, WatchOptions, WatchStart};
 use orc_store::{Store, Stored, WatchEvent};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::node::NodeAuthorizer;
 use super::{Attributes, PolicyRule, RbacIndex};
+use crate::follow::{self, Follower};
 use crate::identity::Identity;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const RESOURCES: [&str; 4] = ["clusterroles", "clusterrolebindings", "roles", "rolebindings"];
 
-/// Answers who may do what, from the roles and bindings in the store.
+/// How long a refused node waits for the graph to learn of a pod that the node has just been told of.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Answers who may do what: nodes by the pods that run on them, everybody by the roles and bindings in the store.
 pub struct Authorizer {
-    index: Arc<Shared>,
+    roles: Arc<Shared>,
+    nodes: NodeAuthorizer,
+    clock: Clock,
     _tasks: Vec<Task>,
 }
 
@@ -32,78 +38,88 @@ struct Shared {
 impl Authorizer {
     /// Whether somebody may do something.
     pub fn permits(&self, who: &Identity, asks: &Attributes<'_>) -> bool {
-        self.index.index.load().permits(who, asks)
+        self.nodes.permits(who, asks) || self.roles.index.load().permits(who, asks)
+    }
+
+    /// As [`Authorizer::permits`], but a node that is refused is asked about again as the graph of pods changes, for at most
+    /// 200 milliseconds: a node may hear of a pod a moment before the graph does. Cancel safe.
+    pub async fn decide(&self, who: &Identity, asks: &Attributes<'_>) -> bool {
+        if self.permits(who, asks) {
+            return true;
+        }
+        if super::node::name_of(who).is_none() {
+            return false;
+        }
+        let mut changes = self.nodes.changes();
+        let later = self.clock.sleep(PATIENCE);
+        tokio::pin!(later);
+        loop {
+            if self.permits(who, asks) {
+                return true;
+            }
+            tokio::select! {
+                biased;
+                () = &mut later => return false,
+                changed = changes.changed() => if changed.is_err() { return false },
+            }
+        }
     }
 
     /// Whether somebody may do something, and why, as a review tells it.
     pub fn explain(&self, who: &Identity, asks: &Attributes<'_>) -> (bool, String) {
-        self.index.index.load().explain(who, asks)
+        if self.nodes.permits(who, asks) {
+            return (true, String::new());
+        }
+        self.roles.index.load().explain(who, asks)
     }
 
     /// The rules of one role; empty when there is no such role. The namespace is empty for a ClusterRole.
     pub fn role(&self, namespace: &str, name: &str) -> Vec<PolicyRule> {
-        self.index.index.load().role(namespace, name)
+        self.roles.index.load().role(namespace, name)
     }
 
-    /// The rules that hold for somebody in a namespace.
+    /// The rules that hold for somebody in a namespace. What a node may do beyond its roles depends on its pods and is not
+    /// listed.
     pub fn rules_of(&self, who: &Identity, namespace: &str) -> Vec<PolicyRule> {
-        self.index.index.load().rules_of(who, namespace).cloned().collect()
+        self.roles.index.load().rules_of(who, namespace).cloned().collect()
     }
 }
 
-/// Reads the roles and bindings and follows their changes.
+/// Reads the roles, the bindings and what nodes may see, and follows their changes.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub async fn start(store: &Arc<Store>, system: &System) -> Result<Authorizer, ApiError> {
-    let shared = Arc::new(Shared::default());
+    let roles = Arc::new(Shared::default());
     let mut tasks = Vec::new();
     for plural in RESOURCES {
-        let scope = Scope::all(ResourceId::new(GROUP, plural));
-        let listing = store.list(&scope, &ListOptions::default()).await?;
-        shared.change(|index| listing.items.iter().for_each(|item| put(index, item, true)));
-        let follow = follow(store.clone(), scope, listing.revision, shared.clone(), system.clock.clone());
-        tasks.push(system.spawn.spawn(follow));
+        tasks.push(follow::start(store, system, ResourceId::new(GROUP, plural), roles.clone()).await?);
     }
-    Ok(Authorizer { index: shared, _tasks: tasks })
-}
-
-async fn follow(store: Arc<Store>, scope: Scope, mut at: orc_core::Revision, shared: Arc<Shared>, clock: Clock) {
-    loop {
-        let options = WatchOptions { start: WatchStart::After(at), bookmarks: true, ..WatchOptions::default() };
-        if let Ok(mut stream) = store.watch(&scope, &options).await {
-            while let Some(Ok(event)) = stream.next().await {
-                at = event.revision();
-                shared.apply(&event);
-            }
-        }
-        // The watch fell behind or the store is closing: start over from the present state.
-        clock.sleep(std::time::Duration::from_millis(100)).await;
-        match store.list(&scope, &ListOptions::default()).await {
-            Ok(listing) => {
-                at = listing.revision;
-                shared.change(|index| {
-                    index.clear(scope.resource.plural());
-                    listing.items.iter().for_each(|item| put(index, item, true));
-                });
-            }
-            Err(error) => tracing::warn!(%error, "roles cannot be read"),
-        }
-    }
+    let nodes = NodeAuthorizer::start(store, system, &mut tasks).await?;
+    Ok(Authorizer { roles, nodes, clock: system.clock.clone(), _tasks: tasks })
 }
 
 impl Shared {
-    fn change(&self, change: impl FnOnce(&mut RbacIndex)) {
+    fn update(&self, change: impl FnOnce(&mut RbacIndex)) {
         let _one = self.writer.lock();
         let mut next = RbacIndex::clone(&self.index.load());
         change(&mut next);
         self.index.store(Arc::new(next));
     }
+}
 
-    fn apply(&self, event: &WatchEvent) {
+impl Follower for Shared {
+    fn reset(&self, resource: &ResourceId, items: &[Arc<Stored>]) {
+        self.update(|index| {
+            index.clear(resource.plural());
+            items.iter().for_each(|item| put(index, item, true));
+        });
+    }
+
+    fn change(&self, event: &WatchEvent) {
         if let Some(object) = event.object() {
             let there = !matches!(event, WatchEvent::Removed { .. });
-            self.change(|index| put(index, object, there));
+            self.update(|index| put(index, object, there));
         }
     }
 }

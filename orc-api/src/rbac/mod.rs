@@ -1,13 +1,16 @@
-//! Role-based access control: a pure index of roles and bindings, fed by watches.
+//! Who may do what: role-based access control, a pure index of roles and bindings fed by watches, and beside it the node
+//! authorizer ([`node`]).
 //!
 //! An answer costs the bindings of the asker's user name and groups, not all bindings.
 
 mod escalation;
 mod feed;
 mod index;
+pub mod node;
 mod rules;
 
 use orc_core::ApiError;
+use orc_core::labels::FieldSelector;
 
 pub use escalation::{show, uncovered};
 pub use feed::{Authorizer, start};
@@ -34,9 +37,27 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// The URL path, for requests that are about no resource.
     pub path: &'a str,
+    /// The fields that a list, watch or deletion of a collection selects by.
+    pub fields: Option<&'a FieldSelector>,
 }
 
-impl Attributes<'_> {
+impl<'a> Attributes<'a> {
+    /// The same question about only what `fields` select. As upstream, a collection of one name is asked about by that name.
+    #[must_use]
+    pub fn selecting(mut self, fields: &'a FieldSelector) -> Self {
+        if self.name.is_empty() && matches!(self.verb, "list" | "watch" | "deletecollection") {
+            self.name = fields.exact("metadata.name").filter(|name| !name.contains('/')).unwrap_or_default();
+        }
+        self.fields = Some(fields);
+        self
+    }
+
+    /// Whether only objects with this value of a field are asked about.
+    pub(crate) fn selects(&self, field: &str, value: &str) -> bool {
+        let requirements = self.fields.map(FieldSelector::requirements).unwrap_or_default();
+        requirements.iter().any(|r| r.equals && r.field == field && r.value == value)
+    }
+
     /// The refusal, worded as kube-apiserver words it.
     pub fn refuse(&self, who: &Identity) -> ApiError {
         if self.resource.is_empty() {

@@ -1,6 +1,7 @@
 //! The role check of in-process handles.
 
 use orc_core::ApiError;
+use orc_core::labels::FieldSelector;
 use orc_store::client::{Intent, Scope, Target, WriteRequest};
 
 use super::Registry;
@@ -12,7 +13,17 @@ impl Registry {
     ///
     /// # Errors
     /// 403 when not.
-    pub(super) fn check_access(&self, who: &Identity, verb: &str, target: &Target) -> Result<(), ApiError> {
+    pub(super) async fn check_access(&self, who: &Identity, verb: &str, target: &Target) -> Result<(), ApiError> {
+        self.check(who, verb, target, None).await
+    }
+
+    async fn check(
+        &self,
+        who: &Identity,
+        verb: &str,
+        target: &Target,
+        fields: Option<&FieldSelector>,
+    ) -> Result<(), ApiError> {
         let (name, subresource) = match target {
             Target::Named(key, sub) => (key.name.as_str(), sub.as_ref().map_or("", |s| s.as_str())),
             Target::Generated { .. } | Target::Collection(_) => ("", ""),
@@ -25,12 +36,20 @@ impl Registry {
             namespace: target.namespace().map_or("", |n| n.as_str()),
             name,
             path: "",
+            fields: None,
         };
-        if self.authorizer.permits(who, &asks) { Ok(()) } else { Err(asks.refuse(who)) }
+        let asks = fields.map_or(asks, |fields| asks.selecting(fields));
+        if self.authorizer.decide(who, &asks).await { Ok(()) } else { Err(asks.refuse(who)) }
     }
 
-    pub(super) fn check_scope(&self, who: &Identity, verb: &str, scope: &Scope) -> Result<(), ApiError> {
-        self.check_access(who, verb, &Target::Collection(scope.clone()))
+    pub(super) async fn check_scope(
+        &self,
+        who: &Identity,
+        verb: &str,
+        scope: &Scope,
+        fields: &FieldSelector,
+    ) -> Result<(), ApiError> {
+        self.check(who, verb, &Target::Collection(scope.clone()), Some(fields)).await
     }
 }
 

@@ -42,7 +42,7 @@ impl RegistryClient {
 impl ObjectClient for RegistryClient {
     async fn get(&self, target: &Target, options: &ReadOptions) -> Result<Gotten, ApiError> {
         if self.checked {
-            self.registry.check_access(&self.who, "get", target)?;
+            self.registry.check_access(&self.who, "get", target).await?;
         }
         let Target::Named(key, sub) = target else { return Err(ApiError::bad_request("a get needs a name")) };
         let stored = self.registry.store.get(key, options.freshness).await?;
@@ -57,7 +57,7 @@ impl ObjectClient for RegistryClient {
 
     async fn list(&self, scope: &Scope, options: &ListOptions) -> Result<Listing, ApiError> {
         if self.checked {
-            self.registry.check_scope(&self.who, "list", scope)?;
+            self.registry.check_scope(&self.who, "list", scope, &options.select.fields).await?;
         }
         self.registry.kind(&scope.resource)?;
         self.registry.store.list(scope, options).await
@@ -65,7 +65,7 @@ impl ObjectClient for RegistryClient {
 
     async fn watch(&self, scope: &Scope, options: &WatchOptions) -> Result<WatchStream, ApiError> {
         if self.checked {
-            self.registry.check_scope(&self.who, "watch", scope)?;
+            self.registry.check_scope(&self.who, "watch", scope, &options.select.fields).await?;
         }
         self.registry.kind(&scope.resource)?;
         self.registry.store.watch(scope, options).await
@@ -73,11 +73,12 @@ impl ObjectClient for RegistryClient {
 
     async fn write(&self, request: WriteRequest) -> Result<Written, ApiError> {
         if self.checked {
-            self.registry.check_access(&self.who, access::verb(&request), &request.target)?;
+            self.registry.check_access(&self.who, access::verb(&request), &request.target).await?;
         }
         let WriteRequest { target, intent, mut options } = request;
         options.field_manager.get_or_insert_with(|| self.manager.to_string());
         let registry = &self.registry;
+        registry.restrict_node(&self.who, &target, &intent).await?;
         match (target, intent) {
             (Target::Collection(scope), Intent::DeleteCollection(delete, list)) => {
                 registry.delete_collection(&scope, &delete, &list, &options).await

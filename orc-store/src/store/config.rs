@@ -17,6 +17,8 @@ pub struct StoreConfig {
     pub history_changes: usize,
     /// Bytes of bodies kept for each resource's history.
     pub history_bytes: usize,
+    /// How long changes are kept for each resource, even where there is room. A resource is looked at when others change.
+    pub history_age: Duration,
     /// How long a read waits for a revision that is still to come.
     pub future_wait: Duration,
     /// How often an idle watch that wants bookmarks gets one.
@@ -38,6 +40,8 @@ impl Default for StoreConfig {
             // A relist of 150,000 objects takes seconds; the window must be longer than that at 4,000 changes a second.
             history_changes: 32_768,
             history_bytes: 128 << 20,
+            // Twice what etcd's compaction leaves a Kubernetes client.
+            history_age: Duration::from_secs(600),
             // Kubernetes' watch cache waits three seconds for a revision.
             future_wait: Duration::from_secs(3),
             // Kubernetes sends one about once a minute.

@@ -1,12 +1,14 @@
 //! What the driver writes and readers share.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use orc_core::{ApiError, Head, ObjectKey, ResourceId, Revision};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::config::{FieldsOf, StoreConfig};
 use super::history::History;
@@ -181,6 +183,19 @@ impl Core {
         for waker in wake {
             waker.ring();
         }
+    }
+
+    /// Lets the resource behind `last` forget what is too old; returns which one it was.
+    pub(crate) fn forget_one(&self, last: Option<&ResourceId>, now: Instant) -> Option<ResourceId> {
+        let (id, resource) = {
+            let resources = self.resources.read();
+            let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut behind = resources.map.range((from, Bound::Unbounded));
+            let (id, resource) = behind.next().or_else(|| resources.map.iter().next())?;
+            (id.clone(), resource.clone())
+        };
+        resource.shard.write().history.forget_older(self.config.history_age, now);
+        Some(id)
     }
 
     /// Puts a whole state in the place of this one; histories start anew at `at`.

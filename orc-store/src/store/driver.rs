@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures::stream::Peekable;
 use futures::{FutureExt, StreamExt};
-use orc_core::Revision;
 use orc_core::env::Clock;
+use orc_core::{ResourceId, Revision};
+use tokio::time::Instant;
 
 use super::core::{Core, Image};
 use crate::backend::{Backend, BackendError, KeyRange, Page, RawEvent, RawFeed, RawKey, RawPage};
@@ -133,7 +134,7 @@ pub(crate) async fn follow(core: Arc<Core>, backend: Arc<dyn Backend>, clock: Cl
 
 async fn drain(core: &Core, feed: RawFeed) -> BackendError {
     let mut feed = feed.peekable();
-    let mut turn = 0;
+    let (mut turn, mut sweep) = (0, Sweep::new(core));
     while let Some(event) = feed.next().await {
         match event {
             Ok(RawEvent::Delete { key, revision }) => {
@@ -146,13 +147,37 @@ async fn drain(core: &Core, feed: RawFeed) -> BackendError {
             Ok(event) => core.apply(event),
             Err(error) => return error,
         }
+        sweep.step(core);
         turn += 1;
         if turn == TURN {
             turn = 0;
+
             tokio::task::yield_now().await;
         }
     }
     BackendError::Unavailable("the feed ended".to_owned())
+}
+
+/// Lets one resource after another forget old changes, as events come.
+struct Sweep {
+    last: Option<ResourceId>,
+    next: Instant,
+    every: Duration,
+}
+
+impl Sweep {
+    fn new(core: &Core) -> Self {
+        // A cluster has about sixty resources: each has its turn a few times in an age.
+        Self { last: None, next: Instant::now(), every: core.config.history_age / 256 }
+    }
+
+    fn step(&mut self, core: &Core) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.last = core.forget_one(self.last.as_ref(), now);
+            self.next = now + self.every;
+        }
+    }
 }
 
 /// The next event's key when it is a deletion of the same revision. Such deletions are ready at once, by the contract of

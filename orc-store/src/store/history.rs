@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use orc_core::{ObjectKey, Revision};
+
+use tokio::time::Instant;
 
 use crate::stored::Stored;
 
@@ -37,11 +40,16 @@ pub(crate) struct History {
     bytes: usize,
     max_changes: usize,
     max_bytes: usize,
+    /// Moments, each with the number that the next change had: a few, so that changes need not carry their time.
+    moments: VecDeque<(Instant, u64)>,
 }
+
+/// Moments kept for one age.
+const MOMENTS: u32 = 16;
 
 impl History {
     pub(crate) fn new(floor: Revision, max_changes: usize, max_bytes: usize) -> Self {
-        Self { changes: VecDeque::new(), first: 0, floor, bytes: 0, max_changes, max_bytes }
+        Self { changes: VecDeque::new(), first: 0, floor, bytes: 0, max_changes, max_bytes, moments: VecDeque::new() }
     }
 
     /// Appends a change and returns its number.
@@ -50,12 +58,29 @@ impl History {
         self.bytes += change.weight();
         self.changes.push_back(change);
         while self.changes.len() > self.max_changes || self.bytes > self.max_bytes {
-            let Some(old) = self.changes.pop_front() else { break };
-            self.first += 1;
-            self.bytes -= old.weight();
-            self.floor = old.revision;
+            self.forget_first();
         }
         number
+    }
+
+    fn forget_first(&mut self) {
+        let Some(old) = self.changes.pop_front() else { return };
+        self.first += 1;
+        self.bytes -= old.weight();
+        self.floor = old.revision;
+    }
+
+    /// Forgets changes that are older than `age`, give or take a sixteenth of it. To be called now and then.
+    pub(crate) fn forget_older(&mut self, age: Duration, now: Instant) {
+        if self.moments.back().is_none_or(|(last, _)| now - *last >= age / MOMENTS) {
+            self.moments.push_back((now, self.end()));
+        }
+        while self.moments.front().is_some_and(|(moment, _)| now - *moment >= age) {
+            let Some((_, number)) = self.moments.pop_front() else { break };
+            while self.first < number && !self.changes.is_empty() {
+                self.forget_first();
+            }
+        }
     }
 
     /// Forgets everything: nobody can resume below `floor`.
@@ -95,5 +120,35 @@ impl History {
     /// The changes after a revision, newest first.
     pub(crate) fn newest_down_to(&self, revision: Revision) -> impl Iterator<Item = &Arc<Change>> {
         self.changes.iter().rev().take_while(move |change| change.revision > revision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orc_core::{Head, ResourceId};
+
+    use super::*;
+
+    fn change(revision: u64) -> Arc<Change> {
+        let key = ObjectKey::cluster(ResourceId::new("", "nodes"), "n");
+        let stored = Arc::new(Stored::new(key, Revision(revision), Head::default(), bytes::Bytes::new()));
+        Arc::new(Change { revision: Revision(revision), before: None, after: Some(stored) })
+    }
+
+    #[test]
+    fn what_is_older_than_the_age_is_forgotten() {
+        let (mut history, start, age) =
+            (History::new(Revision(0), 1000, usize::MAX), Instant::now(), Duration::from_secs(160));
+        for second in 0..1000 {
+            history.push(change(second + 1));
+            history.forget_older(age, start + Duration::from_secs(second));
+            let kept = second + 1 - history.floor().0;
+            assert!(kept <= 160 + 11, "{kept} changes at second {second}");
+            assert!(second < 160 || kept >= 160 - 1, "{kept} changes at second {second}");
+        }
+        // A quiet resource forgets as well, and its floor stays at its last change.
+        history.forget_older(age, start + Duration::from_secs(1100));
+        history.forget_older(age, start + Duration::from_secs(1300));
+        assert_eq!((history.floor(), history.first()), (Revision(1000), history.end()));
     }
 }

@@ -3,6 +3,7 @@
 mod escalation;
 mod marks;
 mod namespace;
+mod node_restriction;
 mod priority;
 mod runtime_class;
 mod service_account;
@@ -63,6 +64,7 @@ impl Registry {
         who: &Identity,
     ) -> Result<(), ApiError> {
         self.admit_rbac(key, doc, Some(old), who)?;
+        node_restriction::check_update(who, key, sub, doc, old)?;
         if key.resource.as_str() == "pods" && sub.is_none() {
             tolerations::add_defaults(doc);
             priority::keep(doc, old);
