@@ -97,6 +97,7 @@ impl Unit {
         match self {
             Self::Seconds if number < 1.0 => format!("{:.1} ms", number * 1e3),
             Self::Seconds => format!("{number:.2} s"),
+            Self::Bytes if number < f64::from(1 << 20) => format!("{:.1} KiB", number / 1024.0),
             Self::Bytes => format!("{:.1} MiB", number / f64::from(1 << 20)),
             Self::PerSecond => format!("{number:.0} /s"),
         }

@@ -13,6 +13,7 @@
 //! | [`schema`] | the schema table that drives every codec |
 //! | [`catalogue`] | the resources that are served |
 //! | [`patch`], [`apply`] | JSON patch, merge patch, strategic merge patch; server-side apply |
+//! | [`quota`] | what objects use of a ResourceQuota |
 //! | [`labels`], [`quantity`], [`validation`] | selectors, exact quantities, names and field errors |
 
 pub mod apply;
@@ -27,6 +28,7 @@ pub mod labels;
 pub mod object;
 pub mod patch;
 pub mod quantity;
+pub mod quota;
 pub mod schema;
 pub mod validation;
 

@@ -104,6 +104,13 @@ impl Selector {
         self.0.as_ref().is_some_and(|list| list.iter().all(|r| r.matches_value(lookup(r.key()))))
     }
 
+    /// The labels that a selected object must have with one certain value, in the order of their keys.
+    pub fn equals(&self) -> impl Iterator<Item = (&str, &str)> {
+        let single = |r: &Requirement| matches!(r.operator(), Operator::In | Operator::Equals | Operator::DoubleEquals);
+        let certain = self.0.iter().flatten().filter(move |r| single(r) && r.values().len() == 1);
+        certain.filter_map(|r| Some((r.key(), r.values().first()?.as_str())))
+    }
+
     /// Whether every object is selected.
     pub fn is_everything(&self) -> bool {
         self.0.as_ref().is_some_and(Vec::is_empty)

@@ -19,6 +19,8 @@ pub(crate) enum TopicKey {
     Named(Option<Name>, Name),
     /// Objects with this value in this selectable field.
     Field(Name, Name),
+    /// Objects of one namespace or (`None`) of any with this label.
+    Label(Option<Name>, Name, Name),
 }
 
 impl TopicKey {
@@ -29,6 +31,9 @@ impl TopicKey {
         let declared = select.fields.requirements().iter().find(|r| r.equals && !r.field.starts_with("metadata."));
         if let Some(field) = declared {
             return Self::Field(Name::new(&field.field), Name::new(&field.value));
+        }
+        if let Some((label, value)) = select.labels.equals().next() {
+            return Self::Label(scope.namespace.clone(), Name::shared(label), Name::shared(value));
         }
         match &scope.namespace {
             Some(namespace) => Self::Namespace(namespace.clone()),
@@ -58,20 +63,42 @@ impl Topic {
     }
 }
 
+/// Counts what topics are about, so that a change is looked at only for that.
+#[derive(Debug, Default)]
+struct Uses(BTreeMap<Name, usize>);
+
+impl Uses {
+    fn add(&mut self, of: &Name) {
+        *self.0.entry(of.clone()).or_default() += 1;
+    }
+
+    fn remove(&mut self, of: &Name) {
+        if let Some(count) = self.0.get_mut(of) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(of);
+            }
+        }
+    }
+}
+
 /// The topics of a resource.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     topics: BTreeMap<TopicKey, Topic>,
-    /// How many `Field` topics there are for each path.
-    paths: BTreeMap<Name, usize>,
+    /// How many `Field` topics there are for each path, and `Label` topics for each key.
+    paths: Uses,
+    labels: Uses,
 }
 
 impl Topics {
     /// Adds a watcher. `end` is the number of the next change.
     pub(crate) fn join(&mut self, key: &TopicKey, end: u64) -> Listener {
         let topic = self.topics.entry(key.clone()).or_insert_with(|| {
-            if let TopicKey::Field(path, _) = key {
-                *self.paths.entry(path.clone()).or_default() += 1;
+            match key {
+                TopicKey::Field(path, _) => self.paths.add(path),
+                TopicKey::Label(_, label, _) => self.labels.add(label),
+                TopicKey::All | TopicKey::Namespace(_) | TopicKey::Named(..) => {}
             }
             Topic { wake: Arc::default(), since: end, lost: end, numbers: VecDeque::new(), watchers: 0 }
         });
@@ -87,13 +114,10 @@ impl Topics {
             return;
         }
         self.topics.remove(key);
-        if let TopicKey::Field(path, _) = key
-            && let Some(count) = self.paths.get_mut(path)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.paths.remove(path);
-            }
+        match key {
+            TopicKey::Field(path, _) => self.paths.remove(path),
+            TopicKey::Label(_, label, _) => self.labels.remove(label),
+            TopicKey::All | TopicKey::Namespace(_) | TopicKey::Named(..) => {}
         }
     }
 
@@ -135,13 +159,23 @@ impl Topics {
             touched.push(TopicKey::Named(Some(namespace.clone()), key.name.clone()));
             touched.push(TopicKey::Namespace(namespace.clone()));
         }
-        for path in self.paths.keys() {
+        for path in self.paths.0.keys() {
             let value = |stored: &Option<Arc<Stored>>| stored.as_ref().map(|s| Name::new(s.head.field(path)));
             let (before, after) = (value(&change.before), value(&change.after));
             if before != after {
                 touched.extend(before.map(|value| TopicKey::Field(path.clone(), value)));
             }
             touched.extend(after.map(|value| TopicKey::Field(path.clone(), value)));
+        }
+        for label in self.labels.0.keys() {
+            let value = |stored: &Option<Arc<Stored>>| stored.as_ref()?.head.labels.get(label).map(Name::shared);
+            let (before, after) = (value(&change.before), value(&change.after));
+            let gone = before.filter(|before| Some(before) != after.as_ref());
+            for value in gone.into_iter().chain(after) {
+                let in_namespace = key.namespace.clone().map(|namespace| (Some(namespace), value.clone()));
+                let topics = in_namespace.into_iter().chain([(None, value)]);
+                touched.extend(topics.map(|(namespace, value)| TopicKey::Label(namespace, label.clone(), value)));
+            }
         }
         touched
     }
