@@ -48,7 +48,9 @@ pub(crate) async fn start(
                     at = listing.revision;
                     follower.reset(&scope.resource, &listing.items);
                 }
-                Err(error) => tracing::warn!(%error, resource = %scope.resource, "an index of the server cannot be read"),
+                Err(error) => {
+                    tracing::warn!(%error, resource = %scope.resource, "an index of the server cannot be read")
+                }
             }
         }
     }))

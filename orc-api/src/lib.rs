@@ -14,8 +14,10 @@
 //! | [`expiry`] | events are kept for an hour |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
+pub mod admission;
 pub mod bootstrap;
 pub mod cel;
+pub mod certificates;
 pub mod convert;
 pub mod custom;
 pub mod discovery;

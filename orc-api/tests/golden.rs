@@ -112,7 +112,6 @@ const AREAS: [(&str, &[&str]); 16] = [
             "pod-log-no-node",
             "pod-log-bad-container",
             "pod-exec-no-node",
-            "csr-approval-invalid",
         ],
     ),
     ("negotiation", &["content-type-smp-on-crd-415"]),

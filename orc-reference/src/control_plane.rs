@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use orc_api::bootstrap::{self, ApiEndpoint};
+use orc_api::certificates::Authority;
 use orc_api::identity::service_account::{ServiceAccountTokens, Signer};
 use orc_api::identity::{StaticTokens, TokenAuthenticator};
 use orc_api::pki::Pki;
@@ -34,6 +35,8 @@ pub struct ControlPlane {
     pub acceptor: tokio_rustls::TlsAcceptor,
     /// PEM of the CA that signed the server's certificate.
     pub ca: String,
+    /// Signs certificates that are asked for.
+    pub authority: Arc<Authority>,
     /// Time, ids, tasks.
     pub system: System,
     /// Where the API answers.
@@ -129,8 +132,9 @@ pub async fn start(
     kubeconfig::write(&kubeconfig, &url, &pki)?;
     let identity = format!("{}_{}", host_name(), system.ids.uid());
     let shared = storage.shared;
+    let authority = Arc::new(Authority::new(&pki.ca)?);
     let ca = pki.ca.certificate;
-    Ok(ControlPlane { registry, service, acceptor, ca, system, url, kubeconfig, data, shared, identity })
+    Ok(ControlPlane { registry, service, acceptor, ca, authority, system, url, kubeconfig, data, shared, identity })
 }
 
 /// Servers that share a store must share the authority too, or each other's clients and nodes cannot trust them.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use orc_api::certificates::Authority;
 use orc_api::{Identity, Registry};
 use orc_core::env::{System, Task};
 use orc_net::{Userspace, UserspaceConfig};
@@ -18,6 +19,7 @@ use orc_sched::driver::SchedulerConfig;
 use orc_store::Env;
 use tokio::sync::watch;
 
+use crate::certificates::ClusterAuthority;
 use crate::control_plane::ControlPlane;
 use crate::nodes::{NodeNet, OnHost};
 use crate::progress;
@@ -27,7 +29,12 @@ const SCHEDULER: &str = "kube-scheduler";
 
 /// Starts what runs once in a cluster: controllers and scheduler.
 pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
-    let parts = Parts { registry: plane.registry.clone(), system: plane.system.clone(), ca: plane.ca.clone() };
+    let parts = Parts {
+        registry: plane.registry.clone(),
+        system: plane.system.clone(),
+        ca: plane.ca.clone(),
+        authority: plane.authority.clone(),
+    };
     let mut tasks = Vec::new();
     for (name, what) in [(CONTROLLERS, "controllers"), (SCHEDULER, "scheduler")] {
         let parts = parts.clone();
@@ -65,6 +72,7 @@ struct Parts {
     registry: Arc<Registry>,
     system: System,
     ca: String,
+    authority: Arc<Authority>,
 }
 
 impl Parts {
@@ -89,7 +97,16 @@ impl Parts {
         let env_for =
             |name: &str| Env { client: Arc::new(self.registry.client(account(name), name)), ..shared.clone() };
         let registry = self.registry.clone();
-        let config = ControllersConfig { root_ca: self.ca.clone(), kinds: Arc::new(move || registry.catalogue()) };
+        let certificates = ClusterAuthority {
+            authority: self.authority.clone(),
+            registry: registry.clone(),
+            clock: self.system.clock.clone(),
+        };
+        let config = ControllersConfig {
+            root_ca: self.ca.clone(),
+            kinds: Arc::new(move || registry.catalogue()),
+            certificates: Some(Arc::new(certificates)),
+        };
         let specs = controllers::all(env_for, config);
         specs.into_iter().map(|spec| self.system.spawn.spawn((spec.run)(stop.clone()))).collect()
     }

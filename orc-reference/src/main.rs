@@ -6,6 +6,7 @@
 
 mod args;
 mod backup;
+mod certificates;
 mod client;
 mod control_plane;
 mod data_dir;

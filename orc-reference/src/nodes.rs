@@ -259,8 +259,10 @@ fn fleet(args: &UpArgs, plane: &ControlPlane) -> anyhow::Result<Fleet> {
         Ok((config, range))
     };
     let nodes = (1..=args.sim_nodes).map(node).collect::<anyhow::Result<Vec<_>>>()?;
-    // One watch of pods for all of them, so one identity as well.
-    Ok(Fleet::new(FleetConfig { nodes, script: Script::default() }, &node_env(plane, "sim")))
+    // One watch of pods for all of them, so one identity as well; it is no node's, which would be held to one node's pods.
+    let identity = Identity::user(orc_api::bootstrap::SIMULATED_NODES, &[]);
+    let env = Env::new(Arc::new(plane.registry.client(identity, "kubelet")), &plane.system);
+    Ok(Fleet::new(FleetConfig { nodes, script: Script::default() }, &env))
 }
 
 fn node_env(plane: &ControlPlane, name: &str) -> Env {

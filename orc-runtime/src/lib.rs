@@ -13,3 +13,4 @@ pub mod rootless;
 pub mod runtime;
 pub mod shim;
 pub mod sim;
+mod streaming;

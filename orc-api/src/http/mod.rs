@@ -5,6 +5,7 @@
 mod auth;
 mod body;
 mod collection;
+mod connect;
 mod conversion;
 mod discovery;
 mod encode;
@@ -15,6 +16,7 @@ mod logs;
 mod negotiate;
 mod object;
 mod options;
+mod proxy;
 mod query;
 mod request;
 mod respond;

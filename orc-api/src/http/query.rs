@@ -36,6 +36,12 @@ impl Query {
         self.0.iter().any(|(key, value)| key == name && matches!(value.as_str(), "true" | "1" | "" | "True" | "t"))
     }
 
+    /// An option of type bool as Kubernetes' conversion of queries reads it: anything but `false` and `0` is true, also nothing.
+    pub(super) fn bool(&self, name: &str) -> bool {
+        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+
     fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| {
             text.parse().map_err(|_| {

@@ -98,7 +98,9 @@ fn resolve(method: &Method, path: &str, watch: bool) -> Option<Resolved> {
     if info.resource == "namespaces" && head == 2 {
         info.namespace = info.name.clone();
     }
-    info.verb = verb(method, !info.name.is_empty(), watch || legacy_watch)?;
+    // The query of a proxied request is not ours.
+    let watch = watch && info.subresource.is_empty() || legacy_watch;
+    info.verb = verb(method, !info.name.is_empty(), watch)?;
     Some(info)
 }
 

@@ -64,6 +64,13 @@ pub(super) fn nothing() -> Response<Body> {
     response
 }
 
+/// 204: done, and nothing to say.
+pub(super) fn no_content() -> Response<Body> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// 404 for a path that nothing is at.
 pub(super) fn no_page() -> Response<Body> {
     text(404, "404 page not found\n")

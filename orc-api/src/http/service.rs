@@ -16,7 +16,7 @@ use tower::Service;
 use super::negotiate;
 use super::query::Query;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, Extras, encode, extra, respond};
+use super::{Body, Extras, connect, encode, extra, proxy, respond};
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
 
@@ -87,10 +87,12 @@ impl ApiService {
             RequestInfo::Resource(info) => {
                 let manager = manager(&request, &query);
                 let deprecated = deprecated(&info);
-                let (encoding, watch) = (negotiate::encoding(request.headers()), info.verb == "watch");
+                // Watches encode each event, and what a backend answers is passed on as it is.
+                let streams = info.verb == "watch" || proxy::is_proxy(&info.group, &info.resource, &info.subresource);
+                let encoding = negotiate::encoding(request.headers());
                 let answer = self.resource(Call { who, info, query, manager, request }).await;
                 let mut response = match answer {
-                    Ok(response) if watch => response,
+                    Ok(response) if streams => response,
                     Ok(response) => encode::finished(response, encoding).await?,
                     Err(error) => encode::finished(respond::failure(&error), encoding).await?,
                 };
@@ -108,12 +110,18 @@ impl ApiService {
 
     async fn resource(&self, call: Call) -> Result<Response<Body>, ApiError> {
         let served = self.served(&call.info)?;
+        if proxy::is_proxy(&call.info.group, &call.info.resource, &call.info.subresource) {
+            return self.proxy(call).await;
+        }
         check_timeout(&call.query)?;
         if call.info.name.is_empty() && matches!(call.info.verb, "update" | "patch") {
             return Err(respond::method_not_allowed());
         }
         if call.info.resource == "pods" && call.info.group.is_empty() && call.info.subresource == "log" {
             return self.logs(call).await;
+        }
+        if connect::is_remote(&call.info.group, &call.info.resource, &call.info.subresource) {
+            return self.connect(call).await;
         }
         match call.info.verb {
             "get" => self.get(call, &served).await,

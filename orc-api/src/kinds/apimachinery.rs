@@ -1,8 +1,7 @@
-//! Kinds that configure the API server itself: flow control, API services, certificate requests, device claims.
+//! Kinds that configure the API server itself: flow control, API services, device claims.
 
-use super::rules::{Kind, keep};
+use super::rules::Kind;
 use super::tree::*;
-use base64::Engine;
 use orc_core::validation::{FieldErrors, FieldPath, names};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -36,14 +35,6 @@ pub(super) static API_SERVICE: Kind = Kind {
     },
     validate: api_service,
     validate_update: |new, _, e| api_service(new, e),
-    ..Kind::CLUSTER
-};
-
-/// The rules of `certificatesigningrequests`. Who asks is filled in by the registry, which knows.
-pub(super) static CERTIFICATE: Kind = Kind {
-    status: true,
-    validate: |object, e| certificate(get(object, "spec"), e),
-    prepare_update: |new, old| keep(new, old, "spec"),
     ..Kind::CLUSTER
 };
 
@@ -292,82 +283,6 @@ fn api_service(object: &Value, e: &mut FieldErrors) {
     }
     if flag(spec, "insecureSkipTLSVerify") && !text(spec, "caBundle").is_empty() {
         e.invalid(&SPEC.child("insecureSkipTLSVerify"), true, "may not be true if caBundle is present");
-    }
-}
-
-const USAGES: &[&str] = &[
-    "any",
-    "cert sign",
-    "client auth",
-    "code signing",
-    "content commitment",
-    "crl sign",
-    "data encipherment",
-    "decipher only",
-    "digital signature",
-    "email protection",
-    "encipher only",
-    "ipsec end system",
-    "ipsec tunnel",
-    "ipsec user",
-    "key agreement",
-    "key encipherment",
-    "microsoft sgc",
-    "netscape sgc",
-    "ocsp signing",
-    "s/mime",
-    "server auth",
-    "signing",
-    "timestamping",
-];
-
-fn certificate(spec: &Value, e: &mut FieldErrors) {
-    let request = get(spec, "request");
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text(spec, "request")).unwrap_or_default();
-    let pem = String::from_utf8_lossy(&bytes);
-    if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") {
-        let shown = if text(spec, "request").is_empty() { &Value::Null } else { request };
-        e.invalid(&SPEC.child("request"), shown, "PEM block type must be CERTIFICATE REQUEST");
-    }
-    let usages = texts(spec, "usages");
-    let path = SPEC.child("usages");
-    if usages.is_empty() {
-        e.required(&path, "");
-    }
-    let mut seen = BTreeSet::new();
-    for (i, usage) in usages.iter().enumerate() {
-        e.supported(&path.index(i), usage, USAGES);
-        if !seen.insert(*usage) {
-            e.duplicate(&path.index(i), *usage);
-        }
-    }
-    signer(text(spec, "signerName"), &SPEC.child("signerName"), e);
-    if let Some(seconds) = int(spec, "expirationSeconds").filter(|s| *s < 600) {
-        let text = "may not specify a duration less than 600 seconds (10 minutes)";
-        e.invalid(&SPEC.child("expirationSeconds"), seconds, text);
-    }
-}
-
-fn signer(name: &str, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    if name.is_empty() {
-        return e.required(path, "");
-    }
-    let parts: Vec<&str> = name.split('/').collect();
-    let [domain, rest] = parts.as_slice() else {
-        return e.invalid(
-            path,
-            name,
-            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-        );
-    };
-    for broken in names::dns1123_subdomain(domain) {
-        e.invalid(path, *domain, format!("validating label {}: {broken}", orc_core::validation::go_quote(domain)));
-    }
-    if !domain.contains('.') {
-        e.invalid(path, *domain, "should be a domain with at least two segments separated by dots");
-    }
-    for broken in names::dns1123_subdomain(rest) {
-        e.invalid(path, *rest, format!("validating label {}: {broken}", orc_core::validation::go_quote(rest)));
     }
 }
 

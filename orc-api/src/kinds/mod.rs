@@ -7,6 +7,7 @@
 mod admission;
 mod apimachinery;
 mod autoscaling;
+mod certificate;
 mod claims;
 mod config;
 mod definition;

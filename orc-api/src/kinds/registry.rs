@@ -3,8 +3,8 @@
 use super::Strategy;
 use super::rules::{Generation, Kind};
 use super::{
-    admission, apimachinery, autoscaling, claims, config, definition, endpoints, event, lease, namespace, network,
-    node, pod, policy, rbac, service,
+    admission, apimachinery, autoscaling, certificate, claims, config, definition, endpoints, event, lease, namespace,
+    network, node, pod, policy, rbac, service,
 };
 use super::{storage, workload};
 
@@ -93,7 +93,7 @@ fn machinery(id: &str) -> Option<&'static dyn Strategy> {
         "flowschemas.flowcontrol.apiserver.k8s.io" => &apimachinery::FLOW_SCHEMA,
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io" => &apimachinery::PRIORITY_LEVEL,
         "apiservices.apiregistration.k8s.io" => &apimachinery::API_SERVICE,
-        "certificatesigningrequests.certificates.k8s.io" => &apimachinery::CERTIFICATE,
+        "certificatesigningrequests.certificates.k8s.io" => &certificate::CERTIFICATE,
         "customresourcedefinitions.apiextensions.k8s.io" => &definition::DEFINITION,
         "resourceclaims.resource.k8s.io" => &apimachinery::RESOURCE_CLAIM,
         "resourceclaimtemplates.resource.k8s.io" => &apimachinery::RESOURCE_CLAIM_TEMPLATE,

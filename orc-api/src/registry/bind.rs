@@ -7,6 +7,7 @@ use orc_store::client::{Intent, Modify, Outcome, Subresource, WriteOptions, Writ
 use serde_json::{Value, json};
 
 use super::Registry;
+use super::admission::{self, Charges};
 use crate::identity::Identity;
 
 impl Registry {
@@ -19,10 +20,18 @@ impl Registry {
         key: &ObjectKey,
         binding: &Doc,
         options: &WriteOptions,
+        who: &Identity,
     ) -> Result<Written, ApiError> {
         if !binding.name().is_empty() && binding.name() != key.name.as_str() {
             return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
         }
+        let kind = self.kind(&key.resource)?;
+        let mut ask = admission::foreign(&kind, key, "binding", ("", "v1", "Binding"), who, options);
+        ask.object = Some(binding.clone());
+        self.mutate(&kind, &mut ask).await?;
+        self.validate(&mut ask, &mut Charges::default()).await?;
+        let mut warnings = std::mem::take(&mut ask.warnings);
+        let binding = ask.object.take().unwrap_or_default();
         let node = binding.str_at(&["target", "name"]).unwrap_or_default().to_owned();
         if node.is_empty() {
             // Kubernetes returns the bare list of errors here, which its handlers turn into 500.
@@ -38,9 +47,10 @@ impl Registry {
             Ok(())
         });
         let sub = Subresource::BINDING;
-        let written = self.update(key, Some(&sub), &Intent::Modify(intent), options, &Identity::default()).await?;
+        let written = self.update(key, Some(&sub), &Intent::Modify(intent), options, who).await?;
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(Written { outcome: Outcome::Status(status), code: 201, warnings: written.warnings })
+        warnings.extend(written.warnings);
+        Ok(Written { outcome: Outcome::Status(status), code: 201, warnings })
     }
 }
 

@@ -49,7 +49,7 @@ impl ObjectClient for RegistryClient {
         let kind = self.registry.kind(&key.resource)?;
         let stored = stored.ok_or_else(|| kind.not_found(key))?;
         match sub.as_ref().map(Subresource::as_str) {
-            None | Some("status") => Ok(Gotten::Stored(stored)),
+            None | Some("status" | "approval") => Ok(Gotten::Stored(stored)),
             Some("scale") => Ok(Gotten::Made(super::scale::of(&kind, &stored.to_doc()?)?)),
             Some(other) => Err(not_built(other, &kind.info.plural)),
         }
@@ -78,10 +78,9 @@ impl ObjectClient for RegistryClient {
         let WriteRequest { target, intent, mut options } = request;
         options.field_manager.get_or_insert_with(|| self.manager.to_string());
         let registry = &self.registry;
-        registry.restrict_node(&self.who, &target, &intent).await?;
         match (target, intent) {
             (Target::Collection(scope), Intent::DeleteCollection(delete, list)) => {
-                registry.delete_collection(&scope, &delete, &list, &options).await
+                registry.delete_collection(&scope, &delete, &list, &options, &self.who).await
             }
             (Target::Named(key, None), Intent::Create(doc)) => {
                 registry.create(&key, None, doc, &options, &self.who).await
@@ -90,14 +89,14 @@ impl ObjectClient for RegistryClient {
                 registry.create_generated(&scope, &prefix, doc, &options, &self.who).await
             }
             (Target::Named(key, Some(sub)), Intent::Create(doc)) => match sub.as_str() {
-                "binding" => registry.bind(&key, &doc, &options).await,
-                "token" => registry.token(&key, doc, &options).await,
-                "eviction" => registry.evict(&key, &doc, &options).await,
+                "binding" => registry.bind(&key, &doc, &options, &self.who).await,
+                "token" => registry.token(&key, doc, &options, &self.who).await,
+                "eviction" => registry.evict(&key, &doc, &options, &self.who).await,
                 other => Err(not_built(other, key.resource.plural())),
             },
-            (Target::Named(key, None), Intent::Delete(delete)) => registry.delete(&key, &delete, &options).await,
+            (Target::Named(key, None), Intent::Delete(delete)) => registry.delete(&key, &delete, &options, &self.who).await,
             (Target::Named(key, Some(sub)), intent) if sub == Subresource::SCALE => {
-                registry.write_scale(&key, &intent, &options).await
+                registry.write_scale(&key, &intent, &options, &self.who).await
             }
             (Target::Named(key, sub), intent @ (Intent::Replace(_) | Intent::Patch(..) | Intent::Modify(_))) => {
                 registry.update(&key, sub.as_ref(), &intent, &options, &self.who).await

@@ -6,8 +6,10 @@ use orc_store::client::{Outcome, Scope, WriteOptions, Written};
 use orc_store::local::rules;
 
 use super::Registry;
+use super::admission::{self, Charges};
 use super::kind::Kind;
 use super::ownership::Writer;
+use crate::admission::Operation;
 use crate::identity::Identity;
 
 /// How often another generated name is tried (kube-apiserver tries eight times as well).
@@ -51,16 +53,27 @@ impl Registry {
         }
         // The identity comes first: a Job's selector is made of its uid.
         rules::stamp_new(&mut doc, key, self.system.ids.uid(), self.system.clock.now());
+        let mut ask = admission::attributes(Operation::Create, &kind, key, "", who, options);
+        ask.object = Some(doc);
+        self.mutate(&kind, &mut ask).await?;
+        let mut doc = ask.object.take().unwrap_or_default();
+        kind.rules.default(doc.value_mut());
         kind.rules.prepare_create(doc.value_mut());
+        ask.object = Some(doc);
+        self.stamp_marks(&mut ask);
+        let mut doc = ask.object.take().unwrap_or_default();
         if kind.rules.generation() {
             rules::start_generation(&mut doc);
         }
-        self.admit_create(&kind, key, &mut doc, who).await?;
-        kind.rules.default(doc.value_mut());
         let plan = self.plan_claims(key, &mut doc, None)?;
         kind.check(&doc, &kind.rules.validate_create(doc.value()))?;
+        warnings.append(&mut ask.warnings);
         warnings.extend(kind.rules.warnings(doc.value(), None));
         kind.canonical(&mut doc);
+        ask.object = Some(doc);
+        self.validate(&mut ask, &mut Charges::default()).await?;
+        warnings.append(&mut ask.warnings);
+        let mut doc = ask.object.take().unwrap_or_default();
         if options.dry_run {
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 201, warnings });
         }

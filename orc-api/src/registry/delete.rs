@@ -10,8 +10,11 @@ use orc_store::local::deletion::{DeletionRules, DeletionStep, deletion_step};
 use orc_store::local::rules;
 use serde_json::json;
 
+use super::admission::{self, Charges};
 use super::kind::Kind;
 use super::{MAX_TRIES, Registry};
+use crate::admission::Operation;
+use crate::identity::Identity;
 
 /// Kinds whose deletion answers with the object instead of a Status (`ReturnDeletedObject` of upstream's stores).
 const ANSWER_OBJECT: [&str; 7] = [
@@ -30,6 +33,7 @@ impl Registry {
         key: &ObjectKey,
         delete: &DeleteOptions,
         options: &WriteOptions,
+        who: &Identity,
     ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
         for _ in 0..MAX_TRIES {
@@ -37,7 +41,13 @@ impl Registry {
             check_preconditions(&kind, &stored, delete)?;
             self.may_delete(key)?;
             let step = self.step(&kind, &current, delete)?;
-            let warnings = orphans_by_default(&kind, &current, delete);
+            let mut warnings = orphans_by_default(&kind, &current, delete);
+            let mut ask = admission::attributes(Operation::Delete, &kind, key, "", who, options);
+            admission::delete_json(delete, &mut ask.options);
+            ask.old = Some(&current);
+            self.mutate(&kind, &mut ask).await?;
+            self.validate(&mut ask, &mut Charges::default()).await?;
+            warnings.append(&mut ask.warnings);
             let done = match &step {
                 _ if options.dry_run => Ok((stored.clone(), matches!(step, DeletionStep::Now))),
                 DeletionStep::Nothing => Ok((stored.clone(), false)),
@@ -62,11 +72,12 @@ impl Registry {
         delete: &DeleteOptions,
         list: &ListOptions,
         options: &WriteOptions,
+        who: &Identity,
     ) -> Result<Written, ApiError> {
         let listing = self.store.list(scope, list).await?;
         let mut taken = Vec::with_capacity(listing.items.len());
         for item in listing.items {
-            match self.delete(&item.key, delete, options).await {
+            match self.delete(&item.key, delete, options, who).await {
                 Ok(_) => taken.push(item),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),

@@ -12,6 +12,7 @@ use orc_store::local::rules;
 use serde_json::{Value, json};
 
 use super::Registry;
+use super::admission::{self, Charges};
 use crate::identity::Identity;
 
 impl Registry {
@@ -24,12 +25,17 @@ impl Registry {
         key: &ObjectKey,
         eviction: &Doc,
         options: &WriteOptions,
+        who: &Identity,
     ) -> Result<Written, ApiError> {
         if eviction.name() != key.name.as_str() {
             return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
         }
         let kind = self.kind(&key.resource)?;
         let (_, pod) = self.current(&kind, key).await?;
+        let mut ask = admission::foreign(&kind, key, "eviction", ("policy", "v1", "Eviction"), who, options);
+        ask.object = Some(eviction.clone());
+        self.mutate(&kind, &mut ask).await?;
+        self.validate(&mut ask, &mut Charges::default()).await?;
         let ended = matches!(pod.str_at(&["status", "phase"]), Some("Succeeded" | "Failed" | "Pending"));
         if !ended && pod.at(&["metadata", "deletionTimestamp"]).is_none() {
             self.take_disruption(key, &pod, options).await?;
@@ -41,9 +47,9 @@ impl Registry {
             preconditions: Preconditions { uid, revision: None },
             propagation: None,
         };
-        self.delete(key, &delete, options).await?;
+        self.delete(key, &delete, options, who).await?;
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(Written { outcome: Outcome::Status(status), code: 201, warnings: Vec::new() })
+        Ok(Written { outcome: Outcome::Status(status), code: 201, warnings: ask.warnings })
     }
 
     /// Takes one disruption from the budget that selects the pod.

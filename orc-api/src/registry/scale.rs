@@ -41,6 +41,7 @@ impl Registry {
         key: &ObjectKey,
         intent: &Intent,
         options: &WriteOptions,
+        who: &Identity,
     ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
         let (stored, mut doc) = self.current(&kind, key).await?;
@@ -48,7 +49,7 @@ impl Registry {
         if let Intent::Patch(PatchKind::Apply, bytes) = intent {
             let config = self.scale_config(&kind, key, bytes)?;
             let intent = Intent::Patch(PatchKind::Apply, config.to_string().into());
-            let written = self.update_as(key, None, Some("scale"), &intent, options, &Identity::default()).await?;
+            let written = self.update_as(key, None, Some("scale"), &intent, options, who).await?;
             return scaled(&kind, written);
         }
         let (replicas, demanded) = wanted(&kind, &doc, &stored, intent)?;
@@ -60,7 +61,7 @@ impl Registry {
             Ok(())
         });
         let written =
-            self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, &Identity::default()).await?;
+            self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, who).await?;
         scaled(&kind, written)
     }
 

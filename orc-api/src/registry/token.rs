@@ -6,6 +6,8 @@ use orc_store::local::rules::timestamp;
 use serde_json::{Value, json};
 
 use super::Registry;
+use super::admission::{self, Charges};
+use crate::identity::Identity;
 use crate::identity::service_account::{Bound, Claims, ISSUER, Ref};
 
 /// The shortest and the default life of a token in seconds, as upstream has them.
@@ -19,9 +21,22 @@ impl Registry {
     ///
     /// # Errors
     /// 404 for an account or a bound object that is not there, 422 for a life that is too short.
-    pub(super) async fn token(&self, key: &ObjectKey, mut request: Doc, _: &WriteOptions) -> Result<Written, ApiError> {
+    pub(super) async fn token(
+        &self,
+        key: &ObjectKey,
+        request: Doc,
+        options: &WriteOptions,
+        who: &Identity,
+    ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
         let (account, _) = self.current(&kind, key).await?;
+        let of = ("authentication.k8s.io", "v1", "TokenRequest");
+        let mut ask = admission::foreign(&kind, key, "token", of, who, options);
+        ask.object = Some(request);
+        self.mutate(&kind, &mut ask).await?;
+        self.validate(&mut ask, &mut Charges::default()).await?;
+        let mut request = ask.object.take().unwrap_or_default();
+        let warnings = std::mem::take(&mut ask.warnings);
         let seconds = request.at(&["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or(DEFAULT);
         check_life(key, seconds)?;
         let audiences = request.at(&["spec", "audiences"]).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -63,7 +78,7 @@ impl Registry {
         request.set(&["spec", "expirationSeconds"], seconds);
         request
             .set(&["status"], json!({"token": self.signer.sign(&claims)?, "expirationTimestamp": timestamp(expires)}));
-        Ok(Written { outcome: Outcome::Unsaved(request), code: 201, warnings: Vec::new() })
+        Ok(Written { outcome: Outcome::Unsaved(request), code: 201, warnings })
     }
 
     async fn bound_pod(&self, key: &ObjectKey, request: &Doc) -> Result<Option<(Ref, String)>, ApiError> {

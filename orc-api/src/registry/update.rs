@@ -6,9 +6,11 @@ use orc_store::backend::Expect;
 use orc_store::client::{Intent, Outcome, PatchKind, Subresource, WriteOptions, Written};
 use orc_store::local::rules;
 
+use super::admission::{self, Charges};
 use super::kind::Kind;
 use super::ownership::Writer;
 use super::{MAX_TRIES, Registry};
+use crate::admission::Operation;
 use crate::identity::Identity;
 
 /// An update that is ready to be committed.
@@ -44,6 +46,7 @@ impl Registry {
         who: &Identity,
     ) -> Result<Written, ApiError> {
         let kind = self.kind(&key.resource)?;
+        let mut charges = Charges::default();
         for _ in 0..MAX_TRIES {
             let (stored, current) = match self.current(&kind, key).await {
                 Err(error) if error.is_not_found() && sub.is_none() => {
@@ -52,7 +55,7 @@ impl Registry {
                 other => other?,
             };
             let writer = Writer { options, who, sub: label.unwrap_or_default(), now: self.system.clock.now() };
-            let prepared = self.prepare(&kind, &stored, &current, sub, intent, &writer)?;
+            let prepared = self.prepare(&kind, &stored, &current, sub, intent, &writer, &mut charges).await?;
             match self.commit_update(&kind, key, &stored, &current, prepared, options).await {
                 Ok(written) => return Ok(written),
                 Err((error, true)) if error.is_conflict() => continue,
@@ -85,7 +88,8 @@ impl Registry {
         }
     }
 
-    fn prepare(
+    #[expect(clippy::too_many_arguments, reason = "one step of the loop, with all that it has read")]
+    async fn prepare(
         &self,
         kind: &Kind,
         stored: &Stored,
@@ -93,6 +97,7 @@ impl Registry {
         sub: Option<&str>,
         intent: &Intent,
         writer: &Writer<'_>,
+        charges: &mut Charges,
     ) -> Result<Prepared, ApiError> {
         let options = writer.options;
         rules::check_preconditions(stored, &options.preconditions)?;
@@ -129,10 +134,27 @@ impl Registry {
         for field in ["resourceVersion", "selfLink"] {
             doc.metadata_mut().remove(field);
         }
+        let sub_name = if writer.sub == "scale" { writer.sub } else { sub.unwrap_or_default() };
+        let mut ask = admission::attributes(Operation::Update, kind, &stored.key, sub_name, writer.who, options);
+        ask.old = Some(current);
+        ask.object = Some(doc);
+        // A binding and an eviction were admitted as what they are.
+        let admitted = sub == Some("binding");
+        if !admitted {
+            self.mutate(kind, &mut ask).await?;
+        }
+        let mut doc = ask.object.take().unwrap_or_default();
+        kind.rules.default(doc.value_mut());
         kind.rules.prepare_update(doc.value_mut(), current.value(), sub);
-        self.admit_update(&stored.key, sub, &mut doc, current, writer.who)?;
         kind.check(&doc, &kind.rules.validate_update(doc.value(), current.value(), sub))?;
+        warnings.append(&mut ask.warnings);
         warnings.extend(kind.rules.warnings(doc.value(), Some(current.value())));
+        ask.object = Some(doc);
+        if !admitted {
+            self.validate(&mut ask, charges).await?;
+        }
+        warnings.append(&mut ask.warnings);
+        let doc = ask.object.take().unwrap_or_default();
         Ok(Prepared { doc, warnings, pinned: demanded.is_some() && !matches!(intent, Intent::Modify(_)) })
     }
 

@@ -4,6 +4,7 @@
 //! handshakes and headers have a deadline, and streams, buffers and connections a bound.
 
 mod tls;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 pub use tls::{TlsError, acceptor};
@@ -49,26 +50,34 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, service: ApiService)
         };
         let (tls, service) = (tls.clone(), service.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, tls, service).await {
+            if let Err(error) = connection(stream, tls, service, Arc::new(place)).await {
                 tracing::debug!(%error, "a connection ended");
             }
-            drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, tls: TlsAcceptor, service: ApiService) -> Result<(), BoxError> {
+/// `place` is held by the connection and by what it may be upgraded to.
+async fn connection(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    service: ApiService,
+    place: Arc<OwnedSemaphorePermit>,
+) -> Result<(), BoxError> {
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|c| from_certificate(c));
     let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (service, peer) = (service.clone(), peer.clone());
+        let (service, peer, place) = (service.clone(), peer.clone(), place.clone());
         async move {
             let mut request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
             if let Some(identity) = peer {
                 request.extensions_mut().insert(identity);
             }
-            Ok::<_, std::convert::Infallible>(service.answer(request).await)
+            let client = upgrade::of(&mut request);
+            let response = service.answer(request).await;
+            upgrade::carry(client, &response, place);
+            Ok::<_, std::convert::Infallible>(response)
         }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());

@@ -5,6 +5,7 @@
 //! pass wait until the caches show what it wrote. [`all`] makes the set that a cluster needs. See `docs/design/controllers.md`.
 
 mod aggregation;
+mod certificates;
 mod deployment;
 mod endpoints;
 mod garbage;
@@ -24,6 +25,7 @@ use orc_store::Env;
 use tokio_util::sync::CancellationToken;
 
 pub use aggregation::cluster_role_aggregation;
+pub use certificates::{Asked, CertificateAuthority, Requester, certificate_signing};
 pub use deployment::deployment;
 pub use endpoints::{endpoint_slice, endpoints, kubernetes_endpoints};
 pub use garbage::garbage_collector;
@@ -44,12 +46,14 @@ pub struct ControllersConfig {
     pub root_ca: String,
     /// The resources that are served.
     pub kinds: Kinds,
+    /// Signs certificates; without one, certificate signing requests wait for somebody else.
+    pub certificates: Option<Arc<dyn CertificateAuthority>>,
 }
 
 impl ControllersConfig {
     /// The settings of a cluster with this certificate authority (PEM), with the built-in kinds only.
     pub fn new(root_ca: impl Into<String>) -> Self {
-        Self { root_ca: root_ca.into(), kinds: Arc::new(Catalogue::builtin) }
+        Self { root_ca: root_ca.into(), kinds: Arc::new(Catalogue::builtin), certificates: None }
     }
 }
 
@@ -79,7 +83,7 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
     let kinds = config.kinds;
     let make =
         |name: &'static str, of: &dyn Fn(Env) -> Controller<ObjectKey>| RunningSpec::new(name, of(env_for(name)));
-    vec![
+    let mut all = vec![
         make("namespace-controller", &|env| namespace(env, kinds.clone())),
         make("service-account-controller", &service_account),
         make("root-ca-cert-publisher", &|env| root_ca(env, config.root_ca.clone())),
@@ -91,5 +95,9 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("pod-garbage-collector", &pod_garbage_collector),
         make("clusterrole-aggregation-controller", &cluster_role_aggregation),
         make("generic-garbage-collector", &|env| garbage_collector(env, kinds.clone())),
-    ]
+    ];
+    if let Some(authority) = config.certificates {
+        all.push(make("certificate-controller", &|env| certificate_signing(env, authority.clone())));
+    }
+    all
 }

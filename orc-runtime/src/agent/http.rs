@@ -1,7 +1,8 @@
-//! The node's HTTP API, in the shape of the kubelet's: `/containerLogs/{namespace}/{pod}/{container}` and `/healthz`.
+//! The node's HTTP API, in the shape of the kubelet's: `/containerLogs/{namespace}/{pod}/{container}`, `/exec`, `/attach`,
+//! `/portForward`, `/run` and `/healthz`.
 //!
-//! Errors are Kubernetes' `Status` as JSON, which the API passes on. Exec, attach, port-forward and stats are not built:
-//! they answer 501.
+//! Errors are Kubernetes' `Status` as JSON, which the API passes on. `/stats`, `/metrics` and `/pods` are not built: they answer
+//! 501.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,7 +21,7 @@ use orc_store::dialer::{Body, BoxError};
 use tower::util::BoxCloneSyncService;
 
 use super::context::{Context, View};
-use super::logs;
+use super::{logs, streams};
 use crate::machine::container_of;
 use crate::runtime::{LogOptions, RuntimeError};
 
@@ -36,18 +37,25 @@ pub(super) fn service(context: Arc<Context>) -> NodeService {
     }))
 }
 
-async fn answer(context: &Context, request: &http::request::Parts) -> Result<Response<Body>, ApiError> {
+async fn answer(context: &Arc<Context>, request: &http::request::Parts) -> Result<Response<Body>, ApiError> {
+    let parts: Vec<&str> = request.uri.path().trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["exec", rest @ ..] => return streams::remote(context, request, rest, true).await,
+        ["attach", rest @ ..] => return streams::remote(context, request, rest, false).await,
+        ["portForward", rest @ ..] => return streams::forward(context, request, rest).await,
+        ["run", rest @ ..] => return streams::run(context, request, rest).await,
+        _ => {}
+    }
     if request.method != Method::GET {
         let text = format!("{} {} is not served by this node", request.method, request.uri.path());
         return Err(ApiError::new(Reason::MethodNotAllowed, text));
     }
-    let parts: Vec<&str> = request.uri.path().trim_matches('/').split('/').collect();
     match parts.as_slice() {
         ["healthz"] => Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())),
         ["containerLogs", namespace, pod, container] => {
             container_logs(context, namespace, pod, container, request.uri.query().unwrap_or_default()).await
         }
-        ["exec" | "attach" | "portForward" | "run" | "stats" | "metrics" | "pods", ..] => {
+        ["stats" | "metrics" | "pods", ..] => {
             let text = format!("/{} is not served by orc's node agent yet", parts[0]);
             Err(ApiError::new(Reason::Unknown, text).with_code(501))
         }
@@ -87,7 +95,7 @@ async fn container_logs(
 
 /// The query of a request for logs, and whether the run before is meant.
 fn options(query: &str) -> Result<(LogOptions, bool), ApiError> {
-    let pairs: BTreeMap<String, String> = query.split('&').filter(|pair| !pair.is_empty()).map(decoded).collect();
+    let pairs: BTreeMap<String, String> = pairs_of(query).into_iter().collect();
     let bad = |name: &str, value: &str| ApiError::bad_request(format!("invalid value for {name}: {value:?}"));
     let flag = |name: &str| match pairs.get(name).map(String::as_str) {
         None => Ok(false),
@@ -109,6 +117,11 @@ fn options(query: &str) -> Result<(LogOptions, bool), ApiError> {
         stream: pairs.get("stream").filter(|stream| *stream != "All").cloned(),
     };
     Ok((options, flag("previous")?))
+}
+
+/// The decoded parameters of a query, in order.
+pub(super) fn pairs_of(query: &str) -> Vec<(String, String)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(decoded).collect()
 }
 
 fn decoded(pair: &str) -> (String, String) {
@@ -146,9 +159,18 @@ fn refuse(error: &ApiError) -> Response<Body> {
     respond(code, "application/json", error.to_status().to_string().into())
 }
 
-fn respond(code: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
-    let body = Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
+/// A body without bytes.
+pub(super) fn empty() -> Body {
+    full(Bytes::new())
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// An answer from bytes at hand.
+pub(super) fn respond(code: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(full(body));
     *response.status_mut() = code;
     response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response

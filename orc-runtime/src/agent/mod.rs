@@ -15,7 +15,7 @@
 //! | `node`, `lease` | the Node object and its heartbeat |
 //! | `events`, `status` | what is written about pods |
 //! | `shutdown` | ending the pods with the node |
-//! | `http` | the node's HTTP API: logs |
+//! | `http`, `streams`, `logs` | the node's HTTP API: logs, exec, attach, port-forward |
 //!
 //! Static pods, device plugins, checkpointing and eviction under pressure are not built.
 
@@ -38,6 +38,7 @@ mod observe;
 mod probing;
 mod shutdown;
 mod status;
+mod streams;
 mod system;
 #[cfg(test)]
 mod tests;

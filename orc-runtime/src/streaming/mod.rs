@@ -27,7 +27,7 @@ mod wire;
 
 pub(crate) use forward::{Target, forward};
 pub(crate) use negotiate::{Protocol, Purpose, negotiate};
-pub(crate) use remote::{Work, exit_status, remote};
+pub(crate) use remote::{Work, remote};
 
 #[cfg(test)]
 mod tests;

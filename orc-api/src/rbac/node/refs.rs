@@ -176,8 +176,18 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "Secret/pull", "Secret/s1", "Secret/s2", "Secret/s3", "Secret/s4", "ConfigMap/c1", "ConfigMap/c2",
-                "ConfigMap/c3", "Claim/p-e", "Claim/pvc", "Account/sa", "ResourceClaim/gpu"
+                "Secret/pull",
+                "Secret/s1",
+                "Secret/s2",
+                "Secret/s3",
+                "Secret/s4",
+                "ConfigMap/c1",
+                "ConfigMap/c2",
+                "ConfigMap/c3",
+                "Claim/p-e",
+                "Claim/pvc",
+                "Account/sa",
+                "ResourceClaim/gpu"
             ]
         );
         assert!(grows);

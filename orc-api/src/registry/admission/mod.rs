@@ -1,74 +1,181 @@
-//! Built-in admission: what is checked against, and filled in from, other objects when one is created.
+//! The admission chain of the write loop: built-in plugins, policies and webhooks, in kube-apiserver's order.
+//!
+//! [`Registry::mutate`] runs before a kind's own preparation and validation, [`Registry::validate`] after it and just before
+//! the commit; quotas come last. Both are replayed when a write loses a race; only what was charged to quotas is kept.
+//! `docs/design/admission.md` lists the plugins.
 
+mod bounds;
+mod certificates;
 mod escalation;
+mod limit_range;
 mod marks;
 mod namespace;
 mod node_restriction;
+mod pod_security;
 mod priority;
+mod quota;
 mod runtime_class;
+mod secrets;
 mod service_account;
+mod storage;
 mod tolerations;
+mod topology;
+mod trust_bundle;
 
-use orc_core::{ApiError, Doc, ObjectKey};
+use orc_core::catalogue::GroupVersion;
+use orc_core::{ApiError, ObjectKey};
+use orc_store::client::{DeleteOptions, WriteOptions};
+use serde_json::{Value, json};
 
+pub(super) use self::quota::Charges;
 use super::Registry;
 use super::kind::Kind;
+use crate::admission::{Attributes, Operation};
 use crate::identity::Identity;
 
+/// The attributes of a write to a resource, without its objects.
+pub(super) fn attributes<'a>(
+    operation: Operation,
+    kind: &'a Kind,
+    key: &'a ObjectKey,
+    subresource: &'a str,
+    who: &'a Identity,
+    options: &WriteOptions,
+) -> Attributes<'a> {
+    let name = match operation {
+        Operation::Create => "CreateOptions",
+        Operation::Update => "UpdateOptions",
+        Operation::Delete => "DeleteOptions",
+        Operation::Connect => "ConnectOptions",
+    };
+    let mut said = json!({"kind": name, "apiVersion": "meta.k8s.io/v1"});
+    if options.dry_run {
+        said["dryRun"] = json!(["All"]);
+    }
+    if let Some(manager) = options.field_manager.as_ref().filter(|_| operation != Operation::Delete) {
+        said["fieldManager"] = Value::from(manager.as_str());
+    }
+    Attributes {
+        operation,
+        key,
+        info: &kind.info,
+        subresource,
+        version: kind.info.storage.clone(),
+        kind: kind.info.kind.clone(),
+        object: None,
+        old: None,
+        who,
+        options: said,
+        dry_run: options.dry_run,
+        warnings: Vec::new(),
+        audit: Vec::new(),
+    }
+}
+
+/// The attributes of a creation on a sub-resource whose object is of another kind, such as an Eviction.
+pub(super) fn foreign<'a>(
+    kind: &'a Kind,
+    key: &'a ObjectKey,
+    subresource: &'a str,
+    of: (&str, &str, &str),
+    who: &'a Identity,
+    options: &WriteOptions,
+) -> Attributes<'a> {
+    let mut ask = attributes(Operation::Create, kind, key, subresource, who, options);
+    ask.version = GroupVersion { group: of.0.into(), version: of.1.into() };
+    ask.kind = of.2.to_owned();
+    ask
+}
+
+/// `DeleteOptions` in their JSON form.
+pub(super) fn delete_json(delete: &DeleteOptions, options: &mut Value) {
+    options["apiVersion"] = Value::from("v1");
+    if let Some(seconds) = delete.grace_seconds {
+        options["gracePeriodSeconds"] = Value::from(seconds);
+    }
+    if let Some(propagation) = delete.propagation {
+        options["propagationPolicy"] = Value::from(format!("{propagation:?}"));
+    }
+    if let Some(uid) = &delete.preconditions.uid {
+        options["preconditions"]["uid"] = Value::from(uid.as_str());
+    }
+    if let Some(revision) = delete.preconditions.revision {
+        options["preconditions"]["resourceVersion"] = Value::from(revision.to_string());
+    }
+}
+
 impl Registry {
-    /// Admits a new object: its namespace must exist and not be going away; a pod gets its service account, the volume with
-    /// its token, and the tolerations that let it survive a short outage of its node.
+    /// What may change the object: built-in plugins, then policies, then webhooks. The object is defaulted afterwards.
     ///
     /// # Errors
-    /// 404 or 403, as kube-apiserver's plugins word them.
-    pub(super) async fn admit_create(
-        &self,
-        kind: &Kind,
-        key: &ObjectKey,
-        doc: &mut Doc,
-        who: &Identity,
-    ) -> Result<(), ApiError> {
-        self.check_namespace(kind, key).await?;
-        self.admit_rbac(key, doc, None, who)?;
-        match key.resource.as_str() {
-            "pods" => {
-                self.admit_service_account(key, doc).await?;
-                tolerations::add_defaults(doc);
-                self.admit_priority(key, doc).await?;
-                self.admit_runtime_class(key, doc).await?;
+    /// As kube-apiserver's plugins word them.
+    pub(super) async fn mutate(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
+        self.check_namespace(kind, ask).await?;
+        self.default_limits(ask).await?;
+        let made = ask.operation == Operation::Create && ask.is_main();
+        let key = ask.key;
+        if let (Operation::Update, Some(doc), Some(old)) = (ask.operation, &mut ask.object, ask.old) {
+            let sub = (!ask.subresource.is_empty()).then_some(ask.subresource);
+            node_restriction::check_update(ask.who, key, sub, doc, old)?;
+            if key.resource.as_str() == certificates::RESOURCE {
+                self.admit_certificate(key, sub, doc, old, ask.who)?;
             }
-            "persistentvolumeclaims" => marks::protect(doc, "kubernetes.io/pvc-protection"),
-            "persistentvolumes" => {
-                marks::protect(doc, "kubernetes.io/pv-protection");
-                let now = orc_store::local::rules::timestamp(self.system.clock.now());
-                doc.set(&["status", "lastPhaseTransitionTime"], now);
+        }
+        match (key.resource.as_str(), &mut ask.object) {
+            ("pods", Some(pod)) if made => {
+                self.admit_service_account(key, pod).await?;
+                self.admit_priority(key, pod).await?;
+                tolerations::add_defaults(pod);
             }
-            "volumeattributesclasses.storage.k8s.io" => marks::protect(doc, "kubernetes.io/vac-protection"),
-            "nodes" => marks::taint(doc),
-            "certificatesigningrequests.certificates.k8s.io" => marks::requester(doc, who),
+            ("pods", Some(pod)) if ask.operation == Operation::Update && ask.subresource.is_empty() => {
+                if let Some(old) = ask.old {
+                    priority::keep(pod, old);
+                }
+                tolerations::add_defaults(pod);
+            }
+            ("nodes", Some(node)) if made => marks::taint(node),
+            ("persistentvolumeclaims", Some(doc)) if made => marks::protect(doc, "kubernetes.io/pvc-protection"),
+            ("persistentvolumes", Some(doc)) if made => marks::protect(doc, "kubernetes.io/pv-protection"),
+            ("volumeattributesclasses.storage.k8s.io", Some(doc)) if made => {
+                marks::protect(doc, "kubernetes.io/vac-protection");
+            }
             _ => {}
         }
-        Ok(())
+        self.default_class_of(ask).await?;
+        if let ("pods", Some(pod), true) = (key.resource.as_str(), &mut ask.object, made) {
+            self.admit_runtime_class(key, pod).await?;
+        }
+        self.topology_labels(ask).await
     }
 
-    /// Admits a change of an object itself: what a pod was given at its creation stays when the client leaves it out.
+    /// What the server itself writes into new objects, after their own preparation has cleared what clients may not set.
+    pub(super) fn stamp_marks(&self, ask: &mut Attributes<'_>) {
+        let now = orc_store::local::rules::timestamp(self.system.clock.now());
+        match (ask.key.resource.as_str(), &mut ask.object) {
+            ("persistentvolumes", Some(doc)) => doc.set(&["status", "lastPhaseTransitionTime"], now),
+            ("certificatesigningrequests.certificates.k8s.io", Some(doc)) => marks::requester(doc, ask.who),
+            _ => {}
+        }
+    }
+
+    /// What may only refuse: built-in plugins, then policies, then webhooks, then quotas.
     ///
     /// # Errors
-    /// 403 for a role that grants more than its writer holds.
-    pub(super) fn admit_update(
-        &self,
-        key: &ObjectKey,
-        sub: Option<&str>,
-        doc: &mut Doc,
-        old: &Doc,
-        who: &Identity,
-    ) -> Result<(), ApiError> {
-        self.admit_rbac(key, doc, Some(old), who)?;
-        node_restriction::check_update(who, key, sub, doc, old)?;
-        if key.resource.as_str() == "pods" && sub.is_none() {
-            tolerations::add_defaults(doc);
-            priority::keep(doc, old);
+    /// As kube-apiserver's plugins word them.
+    pub(super) async fn validate(&self, ask: &mut Attributes<'_>, charges: &mut Charges) -> Result<(), ApiError> {
+        if let (Some(doc), true) = (&ask.object, ask.is_main()) {
+            self.admit_rbac(ask.key, doc, ask.old, ask.who)?;
         }
-        Ok(())
+        self.check_limits(ask).await?;
+        self.check_pod_security(ask).await?;
+        self.check_default_priority(ask).await?;
+        self.check_resize(ask).await?;
+        self.check_attest(ask)?;
+        if let (Operation::Create, true, Some(doc), certificates::RESOURCE) =
+            (ask.operation, ask.is_main(), &ask.object, ask.resource())
+        {
+            certificates::restrict_subject(ask.key, doc)?;
+        }
+        self.charge_quotas(ask, charges).await
     }
 }

@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
 use orc_store::Stored;
-use orc_store::client::{Freshness, Intent, Target};
+use orc_store::client::Freshness;
 use serde_json::Value;
 
-use crate::identity::Identity;
+use crate::admission::{Attributes, Operation};
 use crate::kinds::tree::{get, list, same, text};
-use crate::rbac::{Attributes, node};
+use crate::rbac::{self, node};
 use crate::registry::Registry;
 
+const LEASES: &str = "kube-node-lease";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Labels of these domains, and of domains below them, a kubelet sets itself.
 const OWN_DOMAINS: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
@@ -35,58 +36,66 @@ const OWN_LABELS: [&str; 11] = [
 /// A request of a node.
 struct Asked<'a> {
     node: &'a str,
-    key: &'a ObjectKey,
+    ask: &'a Attributes<'a>,
 }
 
 impl Asked<'_> {
     fn refuse(&self, why: impl std::fmt::Display) -> ApiError {
-        let resource = &self.key.resource;
-        ApiError::forbidden(resource.group(), resource.plural(), &self.key.name, why)
+        self.ask.forbid(why)
+    }
+
+    fn is_create(&self) -> bool {
+        self.ask.operation == Operation::Create
     }
 }
 
 impl Registry {
-    /// Checks what a node creates, deletes, evicts or wants a token for; changes are for [`check_update`].
+    /// Checks what a node writes. Others pass.
     ///
     /// # Errors
     /// 403 for what is not the node's own, 404 for a pod that is not there.
-    pub(in crate::registry) async fn restrict_node(
-        &self,
-        who: &Identity,
-        target: &Target,
-        intent: &Intent,
-    ) -> Result<(), ApiError> {
-        let Some(node) = node::name_of(who) else { return Ok(()) };
-        let Target::Named(key, sub) = target else {
-            let (resource, namespace) = (target.resource().clone(), target.namespace().cloned());
-            let key = ObjectKey { resource, namespace, name: "".into() };
-            let name_is_known = |doc: &Doc| Asked { node, key: &key }.create(doc);
-            return match intent {
-                Intent::Create(doc) => name_is_known(doc),
-                // The authorizer has looked at the node that the collection selects by.
-                _ => Ok(()),
-            };
-        };
-        let asked = Asked { node, key };
-        let sub = sub.as_ref().map(|sub| sub.as_str());
-        match (key.resource.as_str(), sub, intent) {
-            ("pods", None, Intent::Create(doc)) => {
-                asked.create_pod(doc)?;
-                self.check_owner(&asked, doc).await
+    pub(super) async fn restrict_node(&self, ask: &Attributes<'_>) -> Result<(), ApiError> {
+        let Some(node) = node::name_of(ask.who) else { return Ok(()) };
+        let asked = Asked { node, ask };
+        let empty = Doc::default();
+        let (new, old) = (ask.object.as_ref().unwrap_or(&empty), ask.old.unwrap_or(&empty));
+        match (ask.resource(), ask.subresource, ask.operation) {
+            ("pods", "", Operation::Create) => {
+                asked.create_pod(new)?;
+                self.check_owner(&asked, new).await
             }
-            (_, None, Intent::Create(doc)) => asked.create(doc),
-            ("pods", None, Intent::Delete(_)) => {
-                let pod = self.store.require(key, Freshness::Latest).await?;
-                asked.runs_here(&pod, "can only delete pods with spec.nodeName set to itself", true)
+            ("pods", "", Operation::Delete) => {
+                asked.runs_here(old, format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
             }
-            ("pods", Some("eviction"), Intent::Create(_)) => {
-                let pod = self.store.require(key, Freshness::Latest).await?;
-                asked.runs_here(&pod, "can only evict pods with spec.nodeName set to itself", false)
+            ("pods", "", operation) => {
+                let operation = operation.as_str();
+                Err(asked.refuse(format!(
+                    "unexpected operation {operation:?}, node {node:?} can only create and delete mirror pods"
+                )))
             }
-            ("pods", Some(sub), Intent::Create(_)) => Err(asked
-                .refuse(format!("unexpected pod subresource {sub:?}, only 'status' and 'eviction' are allowed"))),
-            ("serviceaccounts", Some("token"), Intent::Create(doc)) => self.restrict_token(who, &asked, doc).await,
-            (_, None, Intent::Delete(_)) => asked.own_name(),
+            ("pods", "status", _) => pod_status(&asked, new, old),
+            ("pods", "eviction", _) => {
+                let pod = self.store.require(ask.key, Freshness::Latest).await?.to_doc()?;
+                asked.runs_here(&pod, format!("node {node} can only evict pods with spec.nodeName set to itself"))
+            }
+            ("pods", sub, _) => {
+                Err(asked
+                    .refuse(format!("unexpected pod subresource {sub:?}, only 'status' and 'eviction' are allowed")))
+            }
+            ("nodes", ..) => node_object(&asked, new, old),
+            ("persistentvolumeclaims", "status", _) => claim_status(&asked, new, old),
+            ("persistentvolumeclaims", ..) => Err(asked.refuse("may only update PVC status")),
+            ("serviceaccounts", "token", _) => self.restrict_token(&asked, new).await,
+            ("resourceslices.resource.k8s.io", ..) => slice(&asked, new, old),
+            ("leases.coordination.k8s.io", ..) if ask.key.namespace_str() != LEASES => {
+                Err(asked.refuse(format!("can only access leases in the {LEASES:?} system namespace")))
+            }
+            ("leases.coordination.k8s.io", ..) => {
+                asked.own_name("can only access node lease with the same name as the requesting node")
+            }
+            ("csinodes.storage.k8s.io", ..) => {
+                asked.own_name("can only access CSINode with the same name as the requesting node")
+            }
             _ => Ok(()),
         }
     }
@@ -95,7 +104,7 @@ impl Registry {
     async fn check_owner(&self, asked: &Asked<'_>, pod: &Doc) -> Result<(), ApiError> {
         let key = ObjectKey::cluster(ResourceId::new("", "nodes"), asked.node);
         let stored = self.store.require(&key, Freshness::Latest).await?;
-        let owner = pod.at(&["metadata", "ownerReferences", ]).and_then(|list| list.get(0)).cloned().unwrap_or_default();
+        let owner = pod.at(&["metadata", "ownerReferences"]).and_then(|list| list.get(0)).cloned().unwrap_or_default();
         let uid = text(&owner, "uid");
         if stored.head.uid == *uid {
             return Ok(());
@@ -104,7 +113,7 @@ impl Registry {
     }
 
     /// A node asks for tokens of its own pods only, for audiences that the pods have.
-    async fn restrict_token(&self, who: &Identity, asked: &Asked<'_>, request: &Doc) -> Result<(), ApiError> {
+    async fn restrict_token(&self, asked: &Asked<'_>, request: &Doc) -> Result<(), ApiError> {
         let to = request.at(&["spec", "boundObjectRef"]).cloned().unwrap_or_default();
         if text(&to, "apiVersion") != "v1" || text(&to, "kind") != "Pod" || text(&to, "name").is_empty() {
             return Err(asked.refuse("node requested token not bound to a pod"));
@@ -113,27 +122,21 @@ impl Registry {
         if uid.is_empty() {
             return Err(asked.refuse("node requested token with a pod binding without a uid"));
         }
-        let key = ObjectKey::namespaced(ResourceId::new("", "pods"), asked.key.namespace_str(), text(&to, "name"));
+        let key = ObjectKey::namespaced(ResourceId::new("", "pods"), asked.ask.key.namespace_str(), text(&to, "name"));
         let pod = self.store.require(&key, Freshness::Latest).await?;
         if pod.head.uid != *uid {
             return Err(asked.refuse(format!(
-                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted \
-                 and then recreated"
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been \
+                 deleted and then recreated"
             )));
         }
         if pod.head.field("spec.nodeName") != asked.node {
             return Err(asked.refuse("node requested token bound to a pod scheduled on a different node"));
         }
-        self.restrict_audience(who, asked, request, &pod)
+        self.restrict_audience(asked, request, &pod)
     }
 
-    fn restrict_audience(
-        &self,
-        who: &Identity,
-        asked: &Asked<'_>,
-        request: &Doc,
-        pod: &Stored,
-    ) -> Result<(), ApiError> {
+    fn restrict_audience(&self, asked: &Asked<'_>, request: &Doc, pod: &Stored) -> Result<(), ApiError> {
         let audiences = request.at(&["spec", "audiences"]).and_then(Value::as_array).cloned().unwrap_or_default();
         if audiences.len() > 1 {
             return Err(asked.refuse("node may only request 0 or 1 audiences"));
@@ -146,13 +149,14 @@ impl Registry {
         if tokens.any(|token| text(token, "audience") == audience) {
             return Ok(());
         }
-        let asks = Attributes {
+        let asks = rbac::Attributes {
             verb: "request-serviceaccounts-token-audience",
             resource: audience,
-            namespace: asked.key.namespace_str(),
-            name: &asked.key.name,
-            ..Attributes::default()
+            namespace: asked.ask.key.namespace_str(),
+            name: &asked.ask.key.name,
+            ..rbac::Attributes::default()
         };
+        let who = asked.ask.who;
         if !audience.is_empty() && self.authorizer.permits(who, &asks) {
             return Ok(());
         }
@@ -162,57 +166,12 @@ impl Registry {
 }
 
 impl Asked<'_> {
-    fn runs_here(&self, pod: &Stored, what: &str, quoted: bool) -> Result<(), ApiError> {
-        if pod.head.field("spec.nodeName") == self.node {
-            return Ok(());
-        }
-        let node = if quoted { format!("{:?}", self.node) } else { self.node.to_owned() };
-        Err(self.refuse(format!("node {node} {what}")))
+    fn runs_here(&self, pod: &Doc, why: String) -> Result<(), ApiError> {
+        if pod.str_at(&["spec", "nodeName"]) == Some(self.node) { Ok(()) } else { Err(self.refuse(why)) }
     }
 
-    /// Node, lease, CSINode and slice are the node's own.
-    fn create(&self, doc: &Doc) -> Result<(), ApiError> {
-        match self.key.resource.as_str() {
-            "pods" => self.create_pod(doc),
-            "nodes" => {
-                self.own_name()?;
-                if !get(get(doc.value(), "spec"), "configSource").is_null() {
-                    let why = format!("node {:?} is not allowed to create pods with a non-nil configSource", self.node);
-                    return Err(self.refuse(why));
-                }
-                let labels = forbidden(&changed_labels(doc, None));
-                if labels.is_empty() {
-                    return Ok(());
-                }
-                let why = format!("node {:?} is not allowed to set the following labels: {labels}", self.node);
-                Err(self.refuse(why))
-            }
-            "resourceslices.resource.k8s.io" => self.own_slice(doc, "create"),
-            _ => self.own_name(),
-        }
-    }
-
-    fn own_slice(&self, slice: &Doc, verb: &str) -> Result<(), ApiError> {
-        if slice.str_at(&["spec", "nodeName"]) == Some(self.node) {
-            return Ok(());
-        }
-        Err(self.refuse(format!("can only {verb} ResourceSlice with the same NodeName as the requesting node")))
-    }
-
-    fn own_name(&self) -> Result<(), ApiError> {
-        let is_it = *self.key.name == *self.node;
-        let why = match self.key.resource.as_str() {
-            "nodes" => format!("node {:?} is not allowed to modify node {:?}", self.node, self.key.name.as_str()),
-            "leases.coordination.k8s.io" if self.key.namespace_str() != "kube-node-lease" => {
-                return Err(self.refuse("can only access leases in the \"kube-node-lease\" system namespace"));
-            }
-            "leases.coordination.k8s.io" => {
-                "can only access node lease with the same name as the requesting node".to_owned()
-            }
-            "csinodes.storage.k8s.io" => "can only access CSINode with the same name as the requesting node".to_owned(),
-            _ => return Ok(()),
-        };
-        if is_it { Ok(()) } else { Err(self.refuse(why)) }
+    fn own_name(&self, why: impl std::fmt::Display) -> Result<(), ApiError> {
+        if self.ask.name() == self.node { Ok(()) } else { Err(self.refuse(why)) }
     }
 
     /// Nodes create only mirrors of their static pods, which refer to nothing.
@@ -251,37 +210,18 @@ impl Asked<'_> {
     }
 }
 
-/// Checks what a node changes.
-///
-/// # Errors
-/// 403 for what is not the node's own, or not its to change.
-pub(super) fn check_update(
-    who: &Identity,
-    key: &ObjectKey,
-    sub: Option<&str>,
-    new: &Doc,
-    old: &Doc,
-) -> Result<(), ApiError> {
-    let Some(node) = node::name_of(who) else { return Ok(()) };
-    let asked = Asked { node, key };
-    match (key.resource.as_str(), sub) {
-        ("pods", Some("status")) => pod_status(&asked, new, old),
-        ("pods", Some(sub)) => {
-            let why = format!("unexpected pod subresource {sub:?}, only 'status' and 'eviction' are allowed");
-            Err(asked.refuse(why))
-        }
-        ("pods", None) => {
-            let why = format!("unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods");
-            Err(asked.refuse(why))
-        }
-        ("persistentvolumeclaims", Some("status")) => claim_status(&asked, new, old),
-        ("persistentvolumeclaims", _) => Err(asked.refuse("may only update PVC status")),
-        ("nodes", _) => node_object(&asked, new, old),
-        ("resourceslices.resource.k8s.io", _) => {
-            asked.own_slice(old, "update").and_then(|()| asked.own_slice(new, "update"))
-        }
-        _ => asked.own_name(),
+/// Slices of devices name their node, before and after.
+fn slice(asked: &Asked<'_>, new: &Doc, old: &Doc) -> Result<(), ApiError> {
+    let foreign = |slice: &Doc| slice.str_at(&["spec", "nodeName"]) != Some(asked.node);
+    let (verb, wrong) = match asked.ask.operation {
+        Operation::Create => ("create", foreign(new)),
+        Operation::Delete => ("delete", foreign(old)),
+        _ => ("update", foreign(new) || foreign(old)),
+    };
+    if !wrong {
+        return Ok(());
     }
+    Err(asked.refuse(format!("can only {verb} ResourceSlice with the same NodeName as the requesting node")))
 }
 
 fn pod_status(asked: &Asked<'_>, new: &Doc, old: &Doc) -> Result<(), ApiError> {
@@ -290,13 +230,17 @@ fn pod_status(asked: &Asked<'_>, new: &Doc, old: &Doc) -> Result<(), ApiError> {
         let why = format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself");
         return Err(asked.refuse(why));
     }
-    if !changed_labels(new, Some(old)).is_empty() {
+    if !changed_labels(new, old).is_empty() {
         return Err(asked.refuse(format!("node {node:?} cannot update labels through pod status")));
     }
     for field in ["resourceClaimStatuses", "extendedResourceClaimStatus"] {
         let of = |doc: &Doc| get(get(doc.value(), "status"), field).clone();
         if !same(&of(new), &of(old)) {
-            let what = if field == "resourceClaimStatuses" { "resource claim statues" } else { "extended resource claim status" };
+            let what = if field == "resourceClaimStatuses" {
+                "resource claim statues"
+            } else {
+                "extended resource claim status"
+            };
             return Err(asked.refuse(format!("node {node:?} cannot update {what}")));
         }
     }
@@ -323,30 +267,40 @@ fn claim_status(asked: &Asked<'_>, new: &Doc, old: &Doc) -> Result<(), ApiError>
 }
 
 fn node_object(asked: &Asked<'_>, new: &Doc, old: &Doc) -> Result<(), ApiError> {
-    asked.own_name()?;
     let node = asked.node;
+    asked.own_name(format!("node {node:?} is not allowed to modify node {:?}", asked.ask.name()))?;
     let of = |doc: &Doc, part: &str, field: &str| get(get(doc.value(), part), field).clone();
     let source = of(new, "spec", "configSource");
+    if !source.is_null() && asked.is_create() {
+        return Err(asked.refuse(format!("node {node:?} is not allowed to create pods with a non-nil configSource")));
+    }
+    if asked.ask.operation == Operation::Delete {
+        return Ok(());
+    }
     if !source.is_null() && !same(&source, &of(old, "spec", "configSource")) {
         let why = format!("node {node:?} is not allowed to update configSource to a new non-nil configSource");
         return Err(asked.refuse(why));
+    }
+    let labels = forbidden(&changed_labels(new, old));
+    if asked.is_create() {
+        let why = format!("node {node:?} is not allowed to set the following labels: {labels}");
+        return if labels.is_empty() { Ok(()) } else { Err(asked.refuse(why)) };
     }
     for (part, field) in [("spec", "taints"), ("metadata", "ownerReferences")] {
         if !same(&of(new, part, field), &of(old, part, field)) {
             return Err(asked.refuse(format!("node {node:?} is not allowed to modify {field}")));
         }
     }
-    let labels = forbidden(&changed_labels(new, Some(old)));
     if labels.is_empty() { Ok(()) } else { Err(asked.refuse(format!("is not allowed to modify labels: {labels}"))) }
 }
 
 /// The labels that differ.
-fn changed_labels(new: &Doc, old: Option<&Doc>) -> BTreeSet<String> {
-    let of = |doc: Option<&Doc>| {
-        let labels = doc.and_then(|doc| doc.at(&["metadata", "labels"])).and_then(Value::as_object);
+fn changed_labels(new: &Doc, old: &Doc) -> BTreeSet<String> {
+    let of = |doc: &Doc| {
+        let labels = doc.at(&["metadata", "labels"]).and_then(Value::as_object);
         labels.cloned().unwrap_or_default()
     };
-    let (new, old) = (of(Some(new)), of(old));
+    let (new, old) = (of(new), of(old));
     new.keys().chain(old.keys()).filter(|key| new.get(*key) != old.get(*key)).cloned().collect()
 }
 
@@ -367,11 +321,6 @@ fn forbidden(labels: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn doc(value: Value) -> Doc {
-        Doc::from_value(value).unwrap()
-    }
 
     #[test]
     fn a_node_keeps_to_its_own_labels() {
@@ -381,33 +330,5 @@ mod tests {
             forbidden(&labels(&["node-restriction.kubernetes.io/x", "node-role.kubernetes.io/admin", "a.k8s.io/b"])),
             "a.k8s.io/b, node-restriction.kubernetes.io/x, node-role.kubernetes.io/admin"
         );
-    }
-
-    #[test]
-    fn a_node_changes_only_the_status_of_its_own_pods() {
-        let who = Identity::user("system:node:n1", &[node::NODES]);
-        let key = ObjectKey::namespaced(ResourceId::new("", "pods"), "d", "p");
-        let on = |node: &str, label: &str| doc(json!({"metadata": {"labels": {"a": label}}, "spec": {"nodeName": node}}));
-        let check = |sub, new: &Doc, old: &Doc| check_update(&who, &key, sub, new, old).map_err(|e| e.message().to_owned());
-        assert_eq!(check(Some("status"), &on("n1", "x"), &on("n1", "x")), Ok(()));
-        assert_eq!(
-            check(Some("status"), &on("n2", "x"), &on("n2", "x")).unwrap_err(),
-            "pods \"p\" is forbidden: node \"n1\" can only update pod status for pods with spec.nodeName set to itself"
-        );
-        assert!(check(Some("status"), &on("n1", "y"), &on("n1", "x")).unwrap_err().ends_with("labels through pod status"));
-        assert!(check(None, &on("n1", "x"), &on("n1", "x")).is_err());
-        assert!(check_update(&Identity::admin(), &key, None, &on("n2", "x"), &on("n1", "x")).is_ok());
-    }
-
-    #[test]
-    fn a_node_touches_neither_its_taints_nor_its_owners() {
-        let who = Identity::user("system:node:n1", &[node::NODES]);
-        let key = |name: &str| ObjectKey::cluster(ResourceId::new("", "nodes"), name);
-        let plain = doc(json!({"metadata": {}}));
-        let check = |name: &str, new: Value| check_update(&who, &key(name), None, &doc(new), &plain);
-        assert!(check("n1", json!({"metadata": {"labels": {"a": "b"}}})).is_ok());
-        assert!(check("n2", json!({"metadata": {}})).is_err());
-        assert!(check("n1", json!({"metadata": {}, "spec": {"taints": [{"key": "a"}]}})).is_err());
-        assert!(check("n1", json!({"metadata": {"ownerReferences": [{"name": "a"}]}})).is_err());
     }
 }

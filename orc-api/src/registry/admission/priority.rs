@@ -5,6 +5,7 @@ use orc_store::client::{Freshness, ListOptions, Scope};
 use serde_json::Value;
 
 use super::super::Registry;
+use crate::admission::{Attributes, Operation};
 
 /// The policy of a class that names none.
 const PREEMPT: &str = "PreemptLowerPriority";
@@ -40,6 +41,25 @@ impl Registry {
         pod.set(&["spec", "priority"], value);
         pod.set(&["spec", "preemptionPolicy"], policy);
         Ok(())
+    }
+
+    /// Only one class may be the default.
+    ///
+    /// # Errors
+    /// 403 for a second one.
+    pub(super) async fn check_default_priority(&self, ask: &Attributes<'_>) -> Result<(), ApiError> {
+        let written = ask.is_main() && matches!(ask.operation, Operation::Create | Operation::Update);
+        let marked = ask.new_value().get("globalDefault").and_then(Value::as_bool) == Some(true);
+        if ask.resource() != "priorityclasses.scheduling.k8s.io" || !written || !marked {
+            return Ok(());
+        }
+        match self.default_class().await? {
+            Some((name, ..)) if ask.operation == Operation::Create || name != ask.name() => {
+                let why = format!("PriorityClass {name} is already marked as default. Only one default can exist");
+                Err(ask.forbid(why))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn priority_class(&self, name: &str) -> Result<Option<(String, i64, String)>, ApiError> {

@@ -12,14 +12,14 @@ impl Registry {
     /// # Errors
     /// 403 when the class is not there or says something else than the pod.
     pub(super) async fn admit_runtime_class(&self, key: &ObjectKey, pod: &mut Doc) -> Result<(), ApiError> {
-        let refuse = |why: String| ApiError::forbidden("", "pods", &key.name, format!("pod rejected: {why}"));
+        let refuse = |why: String| ApiError::forbidden("", "pods", &key.name, why);
         let name = pod.str_at(&["spec", "runtimeClassName"]).unwrap_or_default().to_owned();
         let class = if name.is_empty() {
             None
         } else {
             let place = ObjectKey::cluster(ResourceId::new("node.k8s.io", "runtimeclasses"), name.as_str());
             let stored = self.store.get(&place, Freshness::Latest).await?;
-            let stored = stored.ok_or_else(|| refuse(format!("RuntimeClass {name:?} not found")))?;
+            let stored = stored.ok_or_else(|| refuse(format!("pod rejected: RuntimeClass {name:?} not found")))?;
             Some(Doc::from_body(&stored.body)?)
         };
         overhead(pod, class.as_ref()).map_err(refuse)?;
@@ -32,9 +32,9 @@ fn overhead(pod: &mut Doc, class: Option<&Doc>) -> Result<(), String> {
     let given = pod.at(&["spec", "overhead"]).filter(|v| v.as_object().is_some_and(|map| !map.is_empty())).cloned();
     match (fixed, given) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err("Pod Overhead set without corresponding RuntimeClass defined Overhead".to_owned()),
+        (None, Some(_)) => Err("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead".to_owned()),
         (Some(fixed), Some(given)) if fixed != given => {
-            Err("Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned())
+            Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned())
         }
         (Some(fixed), _) => {
             pod.set(&["spec", "overhead"], fixed);

@@ -19,7 +19,11 @@ impl Registry {
         }
         let name = match pod.str_at(&["spec", "serviceAccountName"]) {
             Some(name) if !name.is_empty() => name.to_owned(),
-            _ => "default".to_owned(),
+            // The field's old name still counts where the new one is not given.
+            _ => match pod.str_at(&["spec", "serviceAccount"]) {
+                Some(name) if !name.is_empty() => name.to_owned(),
+                _ => "default".to_owned(),
+            },
         };
         pod.set(&["spec", "serviceAccountName"], name.as_str());
         pod.set(&["spec", "serviceAccount"], name.as_str());
@@ -31,6 +35,7 @@ impl Registry {
             return Err(ApiError::forbidden("", "pods", &key.name, why));
         };
         let account = Doc::from_body(&stored.body)?;
+        super::secrets::check(pod, &account).map_err(|why| ApiError::forbidden("", "pods", &key.name, why))?;
         if wants_token(pod, &account) {
             mount_token(pod, &self.system.ids.suffix());
         }
