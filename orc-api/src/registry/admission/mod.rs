@@ -111,12 +111,12 @@ impl Registry {
     /// As kube-apiserver's plugins word them.
     pub(super) async fn mutate(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
         self.check_namespace(kind, ask).await?;
+        self.restrict_node(ask).await?;
         self.default_limits(ask).await?;
         let made = ask.operation == Operation::Create && ask.is_main();
         let key = ask.key;
         if let (Operation::Update, Some(doc), Some(old)) = (ask.operation, &mut ask.object, ask.old) {
             let sub = (!ask.subresource.is_empty()).then_some(ask.subresource);
-            node_restriction::check_update(ask.who, key, sub, doc, old)?;
             if key.resource.as_str() == certificates::RESOURCE {
                 self.admit_certificate(key, sub, doc, old, ask.who)?;
             }
