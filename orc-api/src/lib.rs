@@ -12,6 +12,7 @@
 //! | [`remote`] | speaking to an API server over TLS |
 //! | [`custom`], [`cel`] | schemas and rules of custom resources; the expression language of rules and policies |
 //! | [`expiry`] | events are kept for an hour |
+//! | `testing` (feature) | a whole API server inside a test |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
 pub mod admission;
@@ -33,6 +34,8 @@ pub mod registry;
 pub mod remote;
 pub mod serve;
 pub mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use http::{ApiConfig, ApiService};
 pub use identity::Identity;

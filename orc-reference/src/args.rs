@@ -64,6 +64,10 @@ pub struct ClusterArgs {
     /// in the data folder]
     #[arg(long, value_name = "DIR")]
     pub pki_dir: Option<PathBuf>,
+    /// Who signs service account tokens, a URL; given again, further ones are accepted
+    /// [default: https://kubernetes.default.svc.cluster.local]
+    #[arg(long, value_name = "URL")]
+    pub service_account_issuer: Vec<String>,
     /// Where others reach this server's API [default: where pods reach it, or where it listens]
     #[arg(long, value_name = "ADDR")]
     pub advertise_address: Option<std::net::IpAddr>,
@@ -263,6 +267,7 @@ impl ClusterArgs {
             service_cidr: ServiceCidr { base: std::net::Ipv4Addr::new(10, 96, 0, 0), bits: 12 },
             token_auth_file: None,
             pki_dir: None,
+            service_account_issuer: Vec::new(),
             advertise_address: None,
             etcd: EtcdArgs::default(),
         }

@@ -103,7 +103,8 @@ pub async fn start(
     if storage.shared {
         check_authority(&store, &pki, &pki_dir).await?;
     }
-    let signer = Arc::new(Signer::new(&pki.service_account_key)?);
+    let signer = Signer::new(&pki.service_account_key)?.with_issuers(args.service_account_issuer.clone());
+    let signer = Arc::new(signer);
     let cidr = args.service_cidr;
     let options =
         RegistryOptions { service_cidr: (cidr.base, cidr.bits), node_ports: NODE_PORTS, signer: signer.clone() };

@@ -64,6 +64,8 @@ pub enum Opaque {
     Format,
     /// `kubernetes.Semver`
     Semver,
+    /// `kubernetes.authorization.Authorizer` and what its methods give
+    Authorizer,
     /// A pattern that was compiled with the expression; no expression has this type.
     Pattern,
 }
@@ -78,6 +80,7 @@ impl Opaque {
             Self::Cidr => "net.CIDR",
             Self::Format => "kubernetes.NamedFormat",
             Self::Semver => "kubernetes.Semver",
+            Self::Authorizer => "kubernetes.authorization.Authorizer",
             Self::Pattern => "regex",
         }
     }

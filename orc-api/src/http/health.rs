@@ -1,6 +1,6 @@
 //! Requests about paths: health, version, discovery, OpenAPI.
 
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
 use orc_core::{ApiError, Reason};
 use serde_json::json;
@@ -28,10 +28,26 @@ impl ApiService {
             "/healthz" | "/livez" => Ok(self.health(path, query)),
             "/readyz" => Ok(self.health(path, query)),
             "/version" => Ok(respond::json(200, &version())),
+            "/.well-known/openid-configuration" => Ok(self.openid(request)),
+            "/openid/v1/jwks" => Ok(self.token_keys()),
             "/openapi/v2" => Ok(self.swagger(request)),
             other if other.starts_with("/openapi/v3") => self.openapi(&other["/openapi/v3".len()..]),
             other => self.discovery(other, request),
         }
+    }
+
+    /// Where others find the keys of service account tokens (OpenID Connect discovery).
+    fn openid(&self, request: &Request<Body>) -> Response<Body> {
+        let host = request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok());
+        let host = host.or_else(|| request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("localhost");
+        let issuer = self.config().registry.signer().issuer();
+        let keys = format!("https://{host}/openid/v1/jwks");
+        public(&crate::identity::keys::configuration(issuer, &keys), "application/json")
+    }
+
+    fn token_keys(&self) -> Response<Body> {
+        let keys = [self.config().registry.signer().jwk()];
+        public(&json!({"keys": keys}), "application/jwk-set+json")
     }
 
     /// The Swagger document; in protobuf for clients that put that first.
@@ -64,6 +80,14 @@ impl ApiService {
         // Only what was checked is listed: that a request is answered. Checks of the store and the loops are not built yet.
         respond::text(200, format!("[+]ping ok\n{name} check passed\n"))
     }
+}
+
+/// A document that changes seldom; its readers may keep it for an hour.
+fn public(document: &serde_json::Value, media_type: &'static str) -> Response<Body> {
+    let mut response = respond::json(200, document);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
 }
 
 /// `/version`, as kubectl and client libraries read it.

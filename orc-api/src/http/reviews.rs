@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::request::Resolved;
 use super::service::ApiService;
 use super::{Body, respond};
-use crate::identity::service_account::ISSUER;
 use crate::identity::{ANONYMOUS, Identity};
 use crate::rbac::{Attributes, PolicyRule};
 
@@ -53,20 +52,19 @@ impl ApiService {
         if token.is_empty() {
             return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
         }
-        let wanted: Vec<&str> = doc
-            .at(&["spec", "audiences"])
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let ours = wanted.is_empty() || wanted.contains(&ISSUER);
-        for authenticator in self.config().tokens.iter().filter(|_| ours) {
-            if let Some(who) = authenticator.authenticate(token).await {
-                return Ok(json!({"authenticated": true, "user": user_info(&who), "audiences": [ISSUER]}));
+        let listed = doc.at(&["spec", "audiences"]).and_then(Value::as_array).into_iter().flatten();
+        let mut wanted: Vec<String> = listed.filter_map(Value::as_str).map(str::to_owned).collect();
+        let own = self.config().registry.signer().audiences();
+        if wanted.is_empty() {
+            wanted = own.to_vec();
+        }
+        for authenticator in &self.config().tokens {
+            if let Some((who, audiences)) = authenticator.authenticate_for(token, &wanted, own).await {
+                return Ok(json!({"authenticated": true, "user": user_info(&who), "audiences": audiences}));
             }
         }
-        let why = if ours { "invalid bearer token" } else { "[invalid bearer token, token audiences do not fit]" };
+        let fits = wanted.iter().any(|wanted| own.contains(wanted));
+        let why = if fits { "invalid bearer token" } else { "[invalid bearer token, token audiences do not fit]" };
         Ok(json!({"user": {}, "error": why}))
     }
 

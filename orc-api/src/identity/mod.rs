@@ -1,6 +1,7 @@
 //! Who asks: identities and the ways to prove one.
 
 mod certificate;
+pub(crate) mod keys;
 pub mod service_account;
 mod static_token;
 
@@ -62,4 +63,19 @@ impl Identity {
 pub trait TokenAuthenticator: Send + Sync + 'static {
     /// The identity that the token proves, `None` when the token is not of this kind or not valid.
     async fn authenticate(&self, token: &str) -> Option<Identity>;
+
+    /// As [`TokenAuthenticator::authenticate`], for a token that is meant for one of `audiences`; returns those that it is
+    /// meant for. Tokens that name no audience are meant for the API itself, whose audiences are `own`.
+    async fn authenticate_for(
+        &self,
+        token: &str,
+        audiences: &[String],
+        own: &[String],
+    ) -> Option<(Identity, Vec<String>)> {
+        let common: Vec<String> = audiences.iter().filter(|wanted| own.contains(wanted)).cloned().collect();
+        if common.is_empty() {
+            return None;
+        }
+        self.authenticate(token).await.map(|who| (who, common))
+    }
 }

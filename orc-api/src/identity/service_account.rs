@@ -7,17 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use orc_core::env::Clock;
 use orc_core::{ApiError, ObjectKey, ResourceId};
-use orc_store::{Store, Stored};
 use orc_store::client::Freshness;
+use orc_store::{Store, Stored};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{AUTHENTICATED, Identity, TokenAuthenticator};
+use super::{AUTHENTICATED, Identity, TokenAuthenticator, keys};
 
-/// The issuer and default audience.
+/// The issuer, and the audience of the API itself, where no other is given.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The claims of a token, in Kubernetes' form.
@@ -73,6 +73,7 @@ pub struct Ref {
 pub struct Signer {
     key: EcdsaKeyPair,
     key_id: String,
+    issuers: Vec<String>,
     random: SystemRandom,
 }
 
@@ -85,8 +86,33 @@ impl Signer {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
             .map_err(|e| ApiError::internal(format!("the service account key is not a P-256 key: {e}")))?;
-        let sum = ring::digest::digest(&ring::digest::SHA256, key.public_key().as_ref());
-        Ok(Self { key, key_id: BASE64.encode(sum), random })
+        let key_id = keys::id(key.public_key().as_ref());
+        Ok(Self { key, key_id, issuers: vec![ISSUER.to_owned()], random })
+    }
+
+    /// The same key under other issuers (`--service-account-issuer`): the first one signs, and all are accepted. An empty
+    /// list changes nothing.
+    #[must_use]
+    pub fn with_issuers(mut self, issuers: Vec<String>) -> Self {
+        if !issuers.is_empty() {
+            self.issuers = issuers;
+        }
+        self
+    }
+
+    /// Who signs, which is also the audience of the API itself.
+    pub fn issuer(&self) -> &str {
+        self.issuers.first().map_or(ISSUER, String::as_str)
+    }
+
+    /// The audiences of tokens that the API takes: those of its issuers.
+    pub fn audiences(&self) -> &[String] {
+        &self.issuers
+    }
+
+    /// The public key as a JSON Web Key (RFC 7517).
+    pub fn jwk(&self) -> serde_json::Value {
+        keys::jwk(self.key.public_key().as_ref(), &self.key_id)
     }
 
     /// Signs claims.
@@ -116,7 +142,7 @@ impl Signer {
             .verify(signed.as_bytes(), &BASE64.decode(signature).ok()?)
             .ok()?;
         let claims: Claims = serde_json::from_slice(&BASE64.decode(body).ok()?).ok()?;
-        (claims.iss == ISSUER && claims.nbf <= now && now < claims.exp).then_some(claims)
+        (self.issuers.contains(&claims.iss) && claims.nbf <= now && now < claims.exp).then_some(claims)
     }
 }
 
@@ -132,7 +158,11 @@ pub struct ServiceAccountTokens {
 
 impl ServiceAccountTokens {
     async fn is_alive(&self, plural: &str, namespace: &str, to: &Ref) -> bool {
-        let key = ObjectKey::namespaced(ResourceId::new("", plural), namespace, to.name.as_str());
+        let resource = ResourceId::new("", plural);
+        let key = match plural {
+            "nodes" => ObjectKey::cluster(resource, to.name.as_str()),
+            _ => ObjectKey::namespaced(resource, namespace, to.name.as_str()),
+        };
         let is_it = |found: Option<Arc<Stored>>| found.is_some_and(|stored| stored.head.uid == *to.uid);
         // Where the replica says no, another server may have made it a moment ago.
         is_it(self.store.peek(&key)) || self.store.get(&key, Freshness::Latest).await.is_ok_and(is_it)
@@ -142,15 +172,28 @@ impl ServiceAccountTokens {
 #[async_trait]
 impl TokenAuthenticator for ServiceAccountTokens {
     async fn authenticate(&self, token: &str) -> Option<Identity> {
+        self.authenticate_for(token, self.signer.audiences(), &[]).await.map(|(who, _)| who)
+    }
+
+    async fn authenticate_for(
+        &self,
+        token: &str,
+        audiences: &[String],
+        _: &[String],
+    ) -> Option<(Identity, Vec<String>)> {
         let claims = self.signer.verify(token, self.clock.now().as_second())?;
-        if !claims.aud.iter().any(|a| a == ISSUER) {
+        let common: Vec<String> = audiences.iter().filter(|wanted| claims.aud.contains(wanted)).cloned().collect();
+        if common.is_empty() {
             return None;
         }
         let bound = &claims.bound;
+        // The node of a pod goes with the pod; one that the token is bound to itself must be there.
+        let node = bound.node.as_ref().filter(|_| bound.pod.is_none());
         let places = [
             ("serviceaccounts", Some(&bound.serviceaccount)),
             ("pods", bound.pod.as_ref()),
             ("secrets", bound.secret.as_ref()),
+            ("nodes", node),
         ];
         for (plural, to) in places {
             if let Some(to) = to
@@ -159,7 +202,7 @@ impl TokenAuthenticator for ServiceAccountTokens {
                 return None;
             }
         }
-        Some(identity(&claims))
+        Some((identity(&claims), common))
     }
 }
 

@@ -81,6 +81,20 @@ fn lock(folder: &Path) -> Result<fs::File, PkiError> {
     take().map_err(|source| PkiError::File { path, source })
 }
 
+impl Pki {
+    /// New certificates and keys that are kept nowhere.
+    ///
+    /// # Errors
+    /// When making them fails.
+    pub fn in_memory(names: &[String], addresses: &[IpAddr], clock: &Clock) -> Result<Self, ApiError> {
+        let ca = make_ca("orc-ca", clock)?;
+        let server = sign(&ca, &Leaf::Server { names, addresses }, clock)?;
+        let admin = sign(&ca, &Leaf::Client { user: "system:admin", groups: &["system:masters"] }, clock)?;
+        let service_account_key = KeyPair::generate().map_err(ApiError::internal)?.serialize_der();
+        Ok(Self { ca, server, admin, service_account_key })
+    }
+}
+
 fn service_account_key(folder: &Path) -> Result<Vec<u8>, PkiError> {
     let broken = |e: String| PkiError::Certificate { folder: folder.to_owned(), source: ApiError::internal(e) };
     let path = folder.join("service-account.key");

@@ -32,6 +32,8 @@ use orc_store::store::FieldsOf;
 
 pub use client::RegistryClient;
 
+use crate::admission::configs::Configs;
+use crate::admission::webhook::{ServiceResolver, StoreResolver, WebhookClient};
 use crate::identity::Identity;
 use crate::identity::service_account::Signer;
 use crate::rbac::{self, Authorizer};
@@ -55,7 +57,9 @@ pub struct Registry {
     store: Arc<Store>,
     catalogue: ArcSwap<Catalogue>,
     system: System,
-    authorizer: Authorizer,
+    authorizer: Arc<Authorizer>,
+    configs: Configs,
+    webhooks: ArcSwap<WebhookClient>,
     ranges: Ranges,
     signer: Arc<Signer>,
 }
@@ -67,9 +71,12 @@ impl Registry {
     /// When the store cannot be read, or the service network is too small.
     pub async fn open(store: Arc<Store>, options: RegistryOptions, system: System) -> Result<Arc<Self>, ApiError> {
         let ranges = Ranges::new(options.service_cidr, options.node_ports)?;
-        let authorizer = rbac::start(&store, &system).await?;
+        let authorizer = Arc::new(rbac::start(&store, &system).await?);
+        let configs = Configs::start(&store, &system).await?;
+        let webhooks = WebhookClient::new(Arc::new(StoreResolver::new(store.clone())), &system);
+        let webhooks = ArcSwap::from_pointee(webhooks);
         let catalogue = ArcSwap::new(Catalogue::builtin());
-        let registry = Arc::new(Self { store, catalogue, system, authorizer, ranges, signer: options.signer });
+        let registry = Arc::new(Self { store, catalogue, system, authorizer, configs, webhooks, ranges, signer: options.signer });
         registry.repair_claims().await?;
         Ok(registry)
     }
@@ -102,6 +109,12 @@ impl Registry {
         RegistryClient::new(self.clone(), who, manager, false)
     }
 
+    /// Finds the Services of webhooks by another resolver than the one that looks at EndpointSlices. Meant for the start:
+    /// open connections to webhooks are dropped.
+    pub fn resolve_services_with(&self, resolver: Arc<dyn ServiceResolver>) {
+        self.webhooks.store(Arc::new(WebhookClient::new(resolver, &self.system)));
+    }
+
     /// What is served.
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.catalogue.load_full()
@@ -115,6 +128,11 @@ impl Registry {
     /// The store below.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Signs service account tokens.
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.signer
     }
 
     pub(crate) fn rng(&self) -> &Rng {

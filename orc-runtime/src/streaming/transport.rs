@@ -13,8 +13,9 @@ use orc_store::dialer::Duplex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// The caller's end of an upgraded connection.
 pub(crate) type Connection = Box<dyn Duplex>;
@@ -131,7 +132,11 @@ impl Sink {
         // The client may be gone already.
         let _ = match &mut self.to {
             Writing::Plain(half) => half.shutdown().await.map_err(drop),
-            Writing::Messages { sink, .. } => sink.close().await.map_err(drop),
+            Writing::Messages { sink, .. } => {
+                // Clients take a close without this code for a failure.
+                let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+                sink.send(Message::Close(Some(frame))).await.map_err(drop)
+            }
         };
     }
 }

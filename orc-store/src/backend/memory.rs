@@ -34,6 +34,14 @@ impl MemoryBackend {
     }
 }
 
+impl MemoryBackend {
+    /// A backend that holds these records at a revision, such as those of a scan of another one.
+    pub fn holding(records: impl IntoIterator<Item = RawRecord>, at: Revision) -> Self {
+        let records = records.into_iter().map(|record| (record.key, (record.value, record.revision)));
+        Self { records: Mutex::new(Records { map: records.collect(), last: at }), ring: Ring::new(at) }
+    }
+}
+
 impl Default for MemoryBackend {
     fn default() -> Self {
         Self::new()

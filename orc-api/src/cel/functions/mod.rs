@@ -2,6 +2,7 @@
 //!
 //! A receiver is the first argument. Each file looks at the name and the values; what none knows is no overload.
 
+pub(super) mod authorizer;
 mod conversions;
 mod format;
 mod formats;
@@ -37,6 +38,7 @@ pub(super) fn call(name: &str, args: &[Value], budget: &mut Budget) -> Outcome {
         semver::call,
         formats::call,
         format::call,
+        authorizer::call,
     ];
     families.iter().find_map(|family| family(name, args, budget)).unwrap_or(Err(EvalError::NoSuchOverload))
 }

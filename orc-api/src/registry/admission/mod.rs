@@ -12,6 +12,7 @@ mod marks;
 mod namespace;
 mod node_restriction;
 mod pod_security;
+mod policies;
 mod priority;
 mod quota;
 mod runtime_class;
@@ -21,6 +22,7 @@ mod storage;
 mod tolerations;
 mod topology;
 mod trust_bundle;
+mod webhooks;
 
 use orc_core::catalogue::GroupVersion;
 use orc_core::{ApiError, ObjectKey};
@@ -110,6 +112,17 @@ impl Registry {
     /// # Errors
     /// As kube-apiserver's plugins word them.
     pub(super) async fn mutate(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
+        self.built_in(kind, ask).await?;
+        let mut seen = Vec::new();
+        if self.mutating_webhooks(kind, ask, &mut seen, false).await? {
+            // Somebody changed the object: the built-in plugins and those who ask for it look once more.
+            self.built_in(kind, ask).await?;
+            self.mutating_webhooks(kind, ask, &mut seen, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn built_in(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
         self.check_namespace(kind, ask).await?;
         self.restrict_node(ask).await?;
         self.default_limits(ask).await?;
@@ -176,6 +189,8 @@ impl Registry {
         {
             certificates::restrict_subject(ask.key, doc)?;
         }
+        self.check_policies(ask).await?;
+        self.validating_webhooks(ask).await?;
         self.charge_quotas(ask, charges).await
     }
 }

@@ -1,0 +1,188 @@
+//! ValidatingAdmissionPolicy: compiled policies, their bindings, and one evaluation.
+
+use serde_json::Value as Json;
+
+use super::conditions::Conditions;
+use super::matching::Matcher;
+use super::variables;
+use crate::cel::{Activation, Budget, EvalError, Program, Value};
+
+/// The most that one policy may cost for one request (`RuntimeCELCostBudget` of upstream's policies).
+pub const COST_BUDGET: u64 = 10_000_000;
+
+/// An expression, or why it does not compile.
+type Compiled = Result<Program, String>;
+
+fn compile(source: &str, environment: &crate::cel::Environment) -> Compiled {
+    Program::compile(source, environment).map_err(|error| format!("compilation error: compilation failed: {error}"))
+}
+
+fn text<'a>(value: &'a Json, field: &str) -> &'a str {
+    value.get(field).and_then(Json::as_str).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Json, field: &str) -> impl Iterator<Item = &'a Json> {
+    value.get(field).and_then(Json::as_array).into_iter().flatten()
+}
+
+/// One validation of a policy.
+#[derive(Debug)]
+struct Validation {
+    source: String,
+    program: Compiled,
+    message: String,
+    message_program: Option<Compiled>,
+    reason: String,
+}
+
+/// A compiled ValidatingAdmissionPolicy.
+#[derive(Debug)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub matcher: Matcher,
+    /// `matchConditions`.
+    pub conditions: Conditions,
+    /// `paramKind` as `apiVersion` and `kind`.
+    pub params: Option<(String, String)>,
+    /// What cannot be evaluated is no reason to refuse.
+    pub ignore_failure: bool,
+    variables: Vec<(String, Compiled)>,
+    validations: Vec<Validation>,
+    audits: Vec<(String, Compiled)>,
+}
+
+/// What a binding does with a failure.
+#[derive(Debug)]
+pub struct Binding {
+    /// Its name.
+    pub name: String,
+    /// The policy that it binds.
+    pub policy: String,
+    /// What it narrows the policy to.
+    pub matcher: Matcher,
+    /// `paramRef`, as it stands.
+    pub param_ref: Option<Json>,
+    /// `Deny`, `Warn`, `Audit`.
+    pub actions: Vec<String>,
+}
+
+/// A validation that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For people.
+    pub message: String,
+    /// The reason of the refusal: `Invalid`, `Forbidden`, ...
+    pub reason: String,
+}
+
+impl Binding {
+    /// Compiles a binding's object.
+    ///
+    /// # Errors
+    /// When a selector does not read.
+    pub fn compile(object: &Json) -> Result<Self, String> {
+        let spec = &object["spec"];
+        Ok(Self {
+            name: text(&object["metadata"], "name").to_owned(),
+            policy: text(spec, "policyName").to_owned(),
+            matcher: Matcher::compile(&spec["matchResources"])?,
+            param_ref: spec.get("paramRef").filter(|reference| !reference.is_null()).cloned(),
+            actions: list(spec, "validationActions").filter_map(Json::as_str).map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl Policy {
+    /// Compiles a policy's object. Expressions that do not compile fail when they are evaluated.
+    ///
+    /// # Errors
+    /// When a selector does not read.
+    pub fn compile(object: &Json) -> Result<Self, String> {
+        let spec = &object["spec"];
+        let kind = spec.get("paramKind").filter(|kind| !kind.is_null());
+        let environment = variables::environment(true, kind.is_some());
+        let validation = |v: &Json| Validation {
+            source: text(v, "expression").trim().to_owned(),
+            program: compile(text(v, "expression").trim(), &environment),
+            message: text(v, "message").trim().to_owned(),
+            message_program: v.get("messageExpression").and_then(Json::as_str).map(|e| compile(e.trim(), &environment)),
+            reason: text(v, "reason").to_owned(),
+        };
+        Ok(Self {
+            name: text(&object["metadata"], "name").to_owned(),
+            matcher: Matcher::compile(&spec["matchConstraints"])?,
+            conditions: Conditions::compile_in(spec.get("matchConditions"), &environment),
+            params: kind.map(|kind| (text(kind, "apiVersion").to_owned(), text(kind, "kind").to_owned())),
+            ignore_failure: text(spec, "failurePolicy") == "Ignore",
+            variables: list(spec, "variables")
+                .map(|v| (text(v, "name").to_owned(), compile(text(v, "expression").trim(), &environment)))
+                .collect(),
+            validations: list(spec, "validations").map(validation).collect(),
+            audits: list(spec, "auditAnnotations")
+                .map(|a| (text(a, "key").to_owned(), compile(text(a, "valueExpression").trim(), &environment)))
+                .collect(),
+        })
+    }
+
+    /// Evaluates the validations and audit annotations for one request and one parameter.
+    pub fn evaluate(&self, mut activation: Activation) -> (Vec<Failure>, Vec<(String, String)>) {
+        let mut budget = Budget::new(COST_BUDGET);
+        for (name, program) in &self.variables {
+            let outcome = run(program, &activation, &mut budget).map_err(EvalError::failed);
+            activation.set(&format!("variables.{name}"), outcome);
+        }
+        let failures = self.validations.iter().filter_map(|v| self.check(v, &activation, &mut budget)).collect();
+        let mut notes = Vec::new();
+        for (key, program) in &self.audits {
+            match run(program, &activation, &mut budget) {
+                Ok(Value::String(value)) if !value.is_empty() => notes.push((format!("{}/{key}", self.name), value.to_string())),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(policy = self.name, key, %error, "an audit annotation cannot be evaluated"),
+            }
+        }
+        (failures, notes)
+    }
+
+    fn check(&self, validation: &Validation, activation: &Activation, budget: &mut Budget) -> Option<Failure> {
+        let reason = match validation.reason.as_str() {
+            "" => "Invalid".to_owned(),
+            reason => reason.to_owned(),
+        };
+        let message = match run(&validation.program, activation, budget) {
+            Ok(Value::Bool(true)) => return None,
+            Ok(Value::Bool(false)) => self.message(validation, activation, budget),
+            Err(_) | Ok(_) if self.ignore_failure => return None,
+            Ok(_) => "expression does not evaluate to a bool".to_owned(),
+            Err(why) => return Some(Failure {
+                message: format!("expression '{}' resulted in error: {why}", validation.source),
+                reason: "Invalid".to_owned(),
+            }),
+        };
+        Some(Failure { message, reason })
+    }
+
+    /// The text of `messageExpression` if it gives a good one, else `message`, else the expression itself.
+    fn message(&self, validation: &Validation, activation: &Activation, budget: &mut Budget) -> String {
+        if let Some(program) = &validation.message_program
+            && let Ok(Value::String(made)) = run(program, activation, budget)
+            && !made.trim().is_empty()
+            && !made.contains('\n')
+            && made.len() <= 5 * 1024
+        {
+            return made.trim().to_owned();
+        }
+        match validation.message.as_str() {
+            "" => format!("failed expression: {}", validation.source),
+            message => message.to_owned(),
+        }
+    }
+}
+
+fn run(program: &Compiled, activation: &Activation, budget: &mut Budget) -> Result<Value, String> {
+    match program {
+        Ok(program) => program.evaluate(activation, budget).map_err(|error| error.to_string()),
+        Err(why) => Err(why.clone()),
+    }
+}
