@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use orc_api::pki::Pki;
+use orc_api::remote::Kubeconfig;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -25,15 +26,26 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    /// Connects as the administrator.
+    /// Connects as the administrator of these certificates.
+    ///
+    /// # Errors
+    /// As [`Http2::open`].
+    pub async fn connect(server: SocketAddr, pki: &Pki) -> anyhow::Result<Self> {
+        let client = (pki.admin.certificate.clone().into_bytes(), pki.admin.key.clone().into_bytes());
+        let ca = pki.ca.certificate.clone().into_bytes();
+        Self::open(server, &Kubeconfig { ca, client: Some(client), ..Kubeconfig::default() }).await
+    }
+
+    /// Connects as the client of a kubeconfig, which must have a certificate.
     ///
     /// # Errors
     /// When the server cannot be reached or does not speak HTTP/2.
-    pub async fn connect(server: SocketAddr, pki: &Pki) -> anyhow::Result<Self> {
+    pub async fn open(server: SocketAddr, kubeconfig: &Kubeconfig) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(pki.ca.certificate.as_bytes())?)?;
-        let certificate = CertificateDer::from_pem_slice(pki.admin.certificate.as_bytes())?;
-        let key = PrivateKeyDer::from_pem_slice(pki.admin.key.as_bytes())?;
+        roots.add(CertificateDer::from_pem_slice(&kubeconfig.ca)?)?;
+        let (certificate, key) = kubeconfig.client.as_ref().context("the kubeconfig has no client certificate")?;
+        let certificate = CertificateDer::from_pem_slice(certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

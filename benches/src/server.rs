@@ -42,7 +42,13 @@ impl Server {
         let registry = Registry::open(store.clone(), options, system.clone()).await?;
         let endpoint = ApiEndpoint { cluster_ip: Ipv4Addr::new(10, 96, 0, 1), service_cidr: CIDR };
         bootstrap::ensure(&registry.client(Identity::admin(), "orc"), endpoint).await?;
-        let config = ApiConfig { registry, tokens: Vec::new(), nodes: Arc::new(NoNodes), clock: system.clock.clone(), extras: Default::default() };
+        let config = ApiConfig {
+            registry,
+            tokens: Vec::new(),
+            nodes: Arc::new(NoNodes),
+            clock: system.clock.clone(),
+            extras: Default::default(),
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let acceptor = orc_api::serve::acceptor(&pki)?;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::element::Element;
 use super::set::FieldSet;
-use super::shape::{Build, Place, identity, member};
+use super::shape::{Build, Elements, Place, identity, member};
 
 /// The fields in which a new state differs from an old one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,18 +34,20 @@ impl Comparison {
 }
 
 /// Compares two states.
-pub fn compare(old: &Value, new: &Value, place: Place) -> Comparison {
+pub fn compare(old: &Value, new: &Value, place: Place<'_>) -> Comparison {
     let mut out = Comparison::default();
     visit(Some(old), Some(new), place, &mut Vec::new(), &mut out);
     out
 }
 
-fn visit(old: Option<&Value>, new: Option<&Value>, place: Place, path: &mut Vec<Element>, out: &mut Comparison) {
+fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut Vec<Element>, out: &mut Comparison) {
     let build = place.build();
     let leaf = match build {
         Build::Leaf => true,
         Build::List(_) => empty(old) && empty(new) || !fits(old, new, Value::is_array),
-        Build::Struct(_) | Build::Map(_) => empty(old) && empty(new) || !fits(old, new, Value::is_object),
+        Build::Struct(_) | Build::Object(_) | Build::Map(_) => {
+            empty(old) && empty(new) || !fits(old, new, Value::is_object)
+        }
         Build::Guess => empty(old) && empty(new) || !fits(old, new, Value::is_object),
     };
     if leaf {
@@ -65,7 +67,7 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place, path: &mut Vec<
                         let find = |list: Option<&'_ Value>| find(field, list, &element).cloned();
                         let (a, b) = (find(old), find(new));
                         path.push(element);
-                        visit(a.as_ref(), b.as_ref(), Place::Item(field), path, out);
+                        visit(a.as_ref(), b.as_ref(), field.item(), path, out);
                         path.pop();
                     }
                 }
@@ -107,10 +109,6 @@ fn items(value: Option<&Value>) -> Vec<Value> {
     value.and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-pub(super) fn find<'a>(
-    field: &'static crate::schema::Field,
-    list: Option<&'a Value>,
-    element: &Element,
-) -> Option<&'a Value> {
+pub(super) fn find<'a>(field: Elements<'_>, list: Option<&'a Value>, element: &Element) -> Option<&'a Value> {
     list?.as_array()?.iter().find(|item| identity(field, item).ok().as_ref() == Some(element))
 }

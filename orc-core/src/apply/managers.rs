@@ -73,7 +73,7 @@ pub struct Conflict {
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
     /// The place of the whole object.
-    pub place: Place,
+    pub place: Place<'a>,
     /// Fields that the write does not reach, such as `status` through the object itself.
     pub ignored: &'a [&'static str],
 }
@@ -227,7 +227,7 @@ impl Managers {
     }
 
     /// Takes out of the merged object what the last configuration held, the new one does not, and nobody else manages.
-    fn prune(&self, merged: Value, last: &FieldSet, place: Place) -> Value {
+    fn prune(&self, merged: Value, last: &FieldSet, place: Place<'_>) -> Value {
         let named = |set: &FieldSet| with_named(set, place);
         let without = |value: &Value, gone: &FieldSet| remove(value, gone, place).unwrap_or_else(|| json!({}));
         let pruned = without(&merged, &named(last));

@@ -6,16 +6,19 @@ use serde_json::{Map, Value};
 
 use super::element::Element;
 use super::set::FieldSet;
-use super::shape::{Build, Place, identity, member};
-use crate::schema::Field;
+use super::shape::{Build, Elements, Place, identity, is_named, member};
 
 /// The object with the configuration's values over its own.
-pub fn merge(live: &Value, config: &Value, place: Place) -> Value {
+pub fn merge(live: &Value, config: &Value, place: Place<'_>) -> Value {
     match (place.build(), live, config) {
         (Build::List(field), Value::Array(own), Value::Array(new)) if !(own.is_empty() && new.is_empty()) => {
             lists(field, own, new)
         }
-        (build @ (Build::Struct(_) | Build::Map(_) | Build::Guess), Value::Object(own), Value::Object(new)) => {
+        (
+            build @ (Build::Struct(_) | Build::Object(_) | Build::Map(_) | Build::Guess),
+            Value::Object(own),
+            Value::Object(new),
+        ) => {
             let mut out = own.clone();
             for (name, value) in new {
                 let merged = match (own.get(name), member(build, name)) {
@@ -32,7 +35,7 @@ pub fn merge(live: &Value, config: &Value, place: Place) -> Value {
 
 /// Merges lists by the identity of their elements. Elements of the configuration keep its order; the others keep their
 /// place among those that both have.
-fn lists(field: &'static Field, own: &[Value], new: &[Value]) -> Value {
+fn lists(field: Elements<'_>, own: &[Value], new: &[Value]) -> Value {
     let index = |items: &[Value]| -> (Vec<Element>, BTreeMap<Element, Value>) {
         let mut order = Vec::new();
         let mut by = BTreeMap::new();
@@ -51,7 +54,7 @@ fn lists(field: &'static Field, own: &[Value], new: &[Value]) -> Value {
     let mut merged = BTreeSet::new();
     let mut out = Vec::with_capacity(left.len() + right.len());
     let both = |element: &Element| match (lefts.get(element), rights.get(element)) {
-        (Some(l), Some(r)) => merge(l, r, Place::Item(field)),
+        (Some(l), Some(r)) => merge(l, r, field.item()),
         (l, r) => r.or(l).cloned().unwrap_or_default(),
     };
     let (mut l, mut r) = (0, 0);
@@ -91,19 +94,19 @@ fn lists(field: &'static Field, own: &[Value], new: &[Value]) -> Value {
 }
 
 /// The value without the members of a set. `None` when nothing is left of it.
-pub fn remove(value: &Value, gone: &FieldSet, place: Place) -> Option<Value> {
+pub fn remove(value: &Value, gone: &FieldSet, place: Place<'_>) -> Option<Value> {
     match (place.build(), value) {
         (Build::List(field), Value::Array(items)) => {
             let kept: Vec<Value> = items
                 .iter()
                 .filter_map(|item| match identity(field, item) {
-                    Ok(element) => keep(item, gone, &element, Place::Item(field)),
+                    Ok(element) => keep(item, gone, &element, field.item()),
                     Err(_) => Some(item.clone()),
                 })
                 .collect();
             (!kept.is_empty()).then_some(Value::Array(kept))
         }
-        (build @ (Build::Struct(_) | Build::Map(_) | Build::Guess), Value::Object(map)) => {
+        (build @ (Build::Struct(_) | Build::Object(_) | Build::Map(_) | Build::Guess), Value::Object(map)) => {
             let kept: Map<String, Value> = map
                 .iter()
                 .filter_map(|(name, inner)| {
@@ -125,7 +128,7 @@ pub fn remove(value: &Value, gone: &FieldSet, place: Place) -> Option<Value> {
     }
 }
 
-fn keep(value: &Value, gone: &FieldSet, element: &Element, place: Place) -> Option<Value> {
+fn keep(value: &Value, gone: &FieldSet, element: &Element, place: Place<'_>) -> Option<Value> {
     if gone.members.contains(element) {
         return None;
     }
@@ -137,16 +140,16 @@ fn keep(value: &Value, gone: &FieldSet, element: &Element, place: Place) -> Opti
 
 /// The set with the named fields that lead to its members. A field of a struct is there because something below it is;
 /// a key of a map or an element of a list is there by itself.
-pub(super) fn with_named(set: &FieldSet, place: Place) -> FieldSet {
+pub(super) fn with_named(set: &FieldSet, place: Place<'_>) -> FieldSet {
     let build = place.build();
     let mut out = FieldSet { members: set.members.clone(), children: BTreeMap::new() };
     for (element, child) in set.children.iter().filter(|(_, child)| !child.is_empty()) {
         let inner = match (element, build) {
             (Element::Field(name), build) => member(build, name),
-            (_, Build::List(field)) => Some(Place::Item(field)),
+            (_, Build::List(field)) => Some(field.item()),
             _ => None,
         };
-        if matches!(build, Build::Struct(_)) {
+        if matches!(element, Element::Field(name) if is_named(build, name)) {
             out.members.insert(element.clone());
         }
         out.children.insert(element.clone(), with_named(child, inner.unwrap_or(Place::Free)));

@@ -11,6 +11,7 @@ mod element;
 mod extract;
 mod managers;
 mod merge;
+mod node;
 mod set;
 mod shape;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub use element::Element;
 pub use extract::{check, fields};
 pub use managers::{BEFORE_FIRST_APPLY, Conflict, Managed, Manager, Managers, Reach};
 pub use merge::{merge, remove};
+pub use node::{ListNode, Node, ObjectNode, Scalar};
 pub use set::FieldSet;
-pub use shape::{Build, Place};
+pub use shape::{Build, Elements, Place};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::schema::Schema;
 
-fn place(kind: &str) -> Place {
+fn place(kind: &str) -> Place<'static> {
     let group = if kind == "Deployment" { "apps" } else { "" };
     Place::Message(Schema::builtin().message_of(group, "v1", kind).unwrap())
 }

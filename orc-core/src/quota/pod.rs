@@ -139,9 +139,9 @@ pub(super) fn is_best_effort(pod: &Value) -> bool {
     }
     let Some(spec) = pod.get("spec") else { return true };
     let says = |holder: &Value| {
-        [Side::Requests, Side::Limits].iter().any(|side| {
-            of(holder, *side).iter().any(|(n, a)| matches!(n.as_str(), "cpu" | "memory") && a.sign() > 0)
-        })
+        [Side::Requests, Side::Limits]
+            .iter()
+            .any(|side| of(holder, *side).iter().any(|(n, a)| matches!(n.as_str(), "cpu" | "memory") && a.sign() > 0))
     };
     !says(spec) && !containers(spec, "containers").chain(containers(spec, "initContainers")).any(says)
 }

@@ -86,8 +86,14 @@ mod tests {
             (json!({"scopes": ["Terminating", "BestEffort"]}), true),
             (json!({"scopes": ["NotBestEffort"]}), false),
             (json!({"scopes": ["CrossNamespacePodAffinity"]}), true),
-            (json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}}), true),
-            (json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "NotIn", "values": ["high"]}]}}), false),
+            (
+                json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}}),
+                true,
+            ),
+            (
+                json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "NotIn", "values": ["high"]}]}}),
+                false,
+            ),
         ] {
             assert_eq!(selects(&spec, &pods, &pod), selected, "{spec}");
         }

@@ -7,12 +7,14 @@
 
 mod duration;
 mod read;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
 mod write;
 
 pub use read::to_json;
+pub use stream::from_text;
 pub use write::from_json;
 
 use wire::{Reader, put_bytes};
@@ -44,6 +46,9 @@ pub enum ProtoError {
     /// More than [`MAX_VALUES`].
     #[error("proto: more than {MAX_VALUES} values")]
     TooLarge,
+    /// A text is not JSON, or does not fit the message.
+    #[error("{0}")]
+    Text(String),
     /// A value of the tree is not of its field's type.
     #[error("cannot write {found} as protobuf field {field}")]
     WrongType {

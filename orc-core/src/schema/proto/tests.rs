@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::table::{Cardinality, Field, MessageRef, Presence, Schema, Shape, Type};
 use super::wire::put_bytes;
-use super::{ProtoError, from_json, open, seal, to_json};
+use super::{ProtoError, from_json, from_text, open, seal, to_json};
 
 fn message(version: &str, kind: &str) -> MessageRef {
     Schema::builtin().message_of_type(version, kind).unwrap()
@@ -34,6 +34,19 @@ fn a_pod_there_and_back() {
         "status": {"startTime": "1970-01-01T00:00:00Z"}});
     let raw = from_json(&pod, message("v1", "Pod")).unwrap();
     assert_eq!(to_json(&raw, message("v1", "Pod")).unwrap(), pod);
+}
+
+#[test]
+fn text_keeps_exact_numbers_and_any_json() {
+    let crd = message("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let schema = json!({"default": {"a": [1, 2.5e300, null, "\u{1f600}\n"]}, "maximum": 9_007_199_254_740_993_u64});
+    let value = json!({"metadata": {"name": "a\"b"}, "spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+    let raw = from_text(value.to_string().as_bytes(), crd).unwrap();
+    assert_eq!(to_json(&raw, crd).unwrap(), to_json(&from_json(&value, crd).unwrap(), crd).unwrap());
+    assert!(from_text(br#"{"metadata": {}} x"#, crd).is_err(), "what follows is told");
+    let long = json!({"metadata": {"name": "x".repeat(20_000)}, "data": {}});
+    let raw = from_text(long.to_string().as_bytes(), message("v1", "ConfigMap")).unwrap();
+    assert_eq!(raw, from_json(&long, message("v1", "ConfigMap")).unwrap(), "a length of three bytes");
 }
 
 #[test]
@@ -146,7 +159,24 @@ proptest! {
         let mut turn = 0;
         let value = make(message, 0, &mut |n| { turn += 1; (seed[turn % seed.len()] + turn / seed.len()) % n });
         let raw = from_json(&value, message).unwrap();
-        prop_assert_eq!(to_json(&raw, message).unwrap(), value, "{}", message.name);
+        prop_assert_eq!(&to_json(&raw, message).unwrap(), &value, "{}", message.name);
+        // The same from its text, in one pass; the fields may stand in another order.
+        let streamed = from_text(value.to_string().as_bytes(), message).unwrap();
+        prop_assert_eq!(streamed.len(), raw.len());
+        prop_assert_eq!(to_json(&streamed, message).unwrap(), value, "{}", message.name);
+    }
+
+    #[test]
+    fn text_is_refused_where_its_tree_is(seed in prop::collection::vec(0usize..64, 1..100), at in any::<prop::sample::Index>(), to in 0u8..5) {
+        let pod = message("v1", "Pod");
+        let mut turn = 0;
+        let text = make(pod, 0, &mut |n| { turn += 1; seed[turn % seed.len()] % n }).to_string();
+        // One byte is another: often no JSON any more, sometimes another type.
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = b"1\"{[ "[usize::from(to)];
+        let tree = serde_json::from_slice::<Value>(&bytes).ok().and_then(|value| from_json(&value, pod).ok());
+        prop_assert_eq!(from_text(&bytes, pod).ok().map(|raw| raw.len()), tree.map(|raw| raw.len()));
     }
 
     #[test]

@@ -96,12 +96,27 @@ impl<'a> Wire<'a> {
     }
 }
 
-fn put_raw(out: &mut Vec<u8>, mut value: u64) {
+fn put_raw(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0; 10];
+    let used = varint(&mut digits, value);
+    out.extend_from_slice(&digits[..used]);
+}
+
+/// Writes a variable-length integer and says how many bytes it took.
+pub(super) fn varint(digits: &mut [u8; 10], mut value: u64) -> usize {
+    let mut used = 0;
     while value >= 128 {
-        out.push((value & 127) as u8 | 128);
+        digits[used] = (value & 127) as u8 | 128;
         value >>= 7;
+        used += 1;
     }
-    out.push(value as u8);
+    digits[used] = value as u8;
+    used + 1
+}
+
+/// The tag of a length-delimited field.
+pub(super) fn put_tag(out: &mut Vec<u8>, number: u32) {
+    put_raw(out, u64::from(number) << 3 | 2);
 }
 
 pub(super) fn put_varint(out: &mut Vec<u8>, number: u32, value: u64) {

@@ -21,7 +21,7 @@ fn wrong(field: &str, value: &Value) -> ProtoError {
     ProtoError::WrongType { field: field.to_owned(), found: scalar::json_type(value) }
 }
 
-fn message_body(
+pub(super) fn message_body(
     out: &mut Vec<u8>,
     value: &Value,
     message: MessageRef,
@@ -95,7 +95,7 @@ fn one(out: &mut Vec<u8>, field: &Field, number: u32, value: &Value, depth: usiz
         Type::Double => put_fixed64(out, number, value.as_f64().ok_or_else(bad)?.to_bits()),
         Type::String => put_bytes(out, number, value.as_str().ok_or_else(bad)?.as_bytes()),
         Type::Bytes => {
-            let bytes = value.as_str().and_then(|text| base64::decode(text).ok()).ok_or_else(bad)?;
+            let bytes = value.as_str().and_then(decoded).ok_or_else(bad)?;
             put_bytes(out, number, &bytes);
         }
         Type::Message(at) => {
@@ -105,6 +105,11 @@ fn one(out: &mut Vec<u8>, field: &Field, number: u32, value: &Value, depth: usiz
         }
     }
     Ok(())
+}
+
+/// Bytes of their form in JSON.
+pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
+    base64::decode(text).ok()
 }
 
 fn union(out: &mut Vec<u8>, value: &Value, message: MessageRef, name: &str, depth: usize) -> Result<(), ProtoError> {
