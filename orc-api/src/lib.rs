@@ -16,6 +16,7 @@
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
 pub mod admission;
+pub mod audit;
 pub mod bootstrap;
 pub mod cel;
 pub mod certificates;

@@ -74,6 +74,9 @@ pub struct ClusterArgs {
     /// An etcd that keeps the objects.
     #[command(flatten)]
     pub etcd: EtcdArgs,
+    /// A log of who did what.
+    #[command(flatten)]
+    pub audit: AuditArgs,
 }
 
 /// An etcd in the place of the data folder's own store, for several servers side by side.
@@ -94,6 +97,44 @@ pub struct EtcdArgs {
     /// The key of that certificate, PEM.
     #[arg(long = "etcd-keyfile", value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
+}
+
+/// The audit log; the flags are kube-apiserver's.
+#[derive(clap::Args, Debug, Clone)]
+pub struct AuditArgs {
+    /// What is written down: a file with a Policy of audit.k8s.io/v1.
+    #[arg(long = "audit-policy-file", value_name = "FILE", requires = "path")]
+    pub policy: Option<PathBuf>,
+    /// Where to: one JSON event a line; `-` for standard output.
+    #[arg(long = "audit-log-path", value_name = "FILE", requires = "policy")]
+    pub path: Option<PathBuf>,
+    /// Days that old files are kept, 0 for ever.
+    #[arg(long = "audit-log-maxage", value_name = "DAYS", default_value_t = 0)]
+    pub max_age: u32,
+    /// Old files that are kept, 0 for all.
+    #[arg(long = "audit-log-maxbackup", value_name = "N", default_value_t = 0)]
+    pub max_backup: usize,
+    /// Megabytes of a file before it is put aside, 0 for 100.
+    #[arg(long = "audit-log-maxsize", value_name = "MB", default_value_t = 0)]
+    pub max_size: u64,
+    /// Whether requests wait until their event is written (blocking) or not (batch).
+    #[arg(long = "audit-log-mode", value_enum, default_value_t = AuditMode::Blocking)]
+    pub mode: AuditMode,
+}
+
+/// Whether requests wait for the audit log.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditMode {
+    /// No; events are lost where the disk does not keep up.
+    Batch,
+    /// Yes.
+    Blocking,
+}
+
+impl Default for AuditArgs {
+    fn default() -> Self {
+        Self { policy: None, path: None, max_age: 0, max_backup: 0, max_size: 0, mode: AuditMode::Blocking }
+    }
 }
 
 /// Flags of `orc up`.
@@ -270,6 +311,7 @@ impl ClusterArgs {
             service_account_issuer: Vec::new(),
             advertise_address: None,
             etcd: EtcdArgs::default(),
+            audit: AuditArgs::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use orc_api::audit::{Audit, Log, LogConfig, Mode, Policy};
 use orc_api::bootstrap::{self, ApiEndpoint};
 use orc_api::certificates::Authority;
 use orc_api::identity::service_account::{ServiceAccountTokens, Signer};
@@ -18,7 +19,7 @@ use orc_store::client::Freshness;
 use orc_store::{NodeDialer, NodeService, Store};
 use tokio::net::TcpListener;
 
-use crate::args::ClusterArgs;
+use crate::args::{AuditArgs, AuditMode, ClusterArgs};
 use crate::data_dir::DataDir;
 use crate::{backup, kubeconfig, progress, storage};
 
@@ -93,6 +94,7 @@ pub async fn start(
 ) -> anyhow::Result<ControlPlane> {
     let system = System::real();
     let tokens = static_tokens(args)?;
+    let audit = audit(args, &system)?;
     let storage = storage::open(args, &data, &system).await?;
     let store = Store::open(storage.backend, Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
@@ -125,6 +127,10 @@ pub async fn start(
         extras: [(backup::PATH.to_owned(), backup::of(registry.store()))].into(),
     };
     let service = ApiService::new(config);
+    let service = match audit {
+        Some(audit) => service.with_audit(audit),
+        None => service,
+    };
     let acceptor = orc_api::serve::acceptor(&pki)?;
     let listener = TcpListener::from_std(listener)?;
     system.spawn.detach(orc_api::serve::serve(listener, acceptor.clone(), service.clone()));
@@ -155,6 +161,20 @@ async fn check_authority(store: &Store, pki: &Pki, folder: &std::path::Path) -> 
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The audit log that the flags name.
+fn audit(args: &ClusterArgs, system: &System) -> anyhow::Result<Option<Arc<Audit>>> {
+    let AuditArgs { policy, path, max_age, max_backup, max_size, mode } = &args.audit;
+    let (Some(policy), Some(path)) = (policy, path) else { return Ok(None) };
+    let text = std::fs::read_to_string(policy)
+        .with_context(|| format!("the audit policy {} cannot be read", policy.display()))?;
+    let policy = Policy::parse(&text).with_context(|| format!("the audit policy {}", policy.display()))?;
+    let mode = if *mode == AuditMode::Batch { Mode::Batch } else { Mode::Blocking };
+    let (max_age_days, max_backups, max_size_mb) = (*max_age, *max_backup, *max_size);
+    let config = LogConfig { max_age_days, max_backups, max_size_mb, mode, ..LogConfig::new(path) };
+    let log = Log::open(&config, system.clock.clone())?;
+    Ok(Some(Audit::new(policy, log, system.clone())))
 }
 
 fn static_tokens(args: &ClusterArgs) -> anyhow::Result<Option<StaticTokens>> {

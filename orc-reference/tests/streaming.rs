@@ -5,7 +5,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 
-use futures::{SinkExt as _, StreamExt as _};
+use futures::SinkExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams, TerminalSize};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -175,11 +175,15 @@ fn kubectl_over_both_protocols() {
 /// The program of an exec does not outlive its client.
 fn killed_with_its_client(cluster: &Cluster) {
     for over in [Over::WebSocket, Over::Spdy] {
-        let mut child =
-            Running(command(cluster, over, "kubectl", &["exec", "web", "--", "sh", "-c", "echo $$; sleep 4242"]).spawn().unwrap());
+        let mut child = Running(
+            command(cluster, over, "kubectl", &["exec", "web", "--", "sh", "-c", "echo $$; sleep 4242"])
+                .spawn()
+                .unwrap(),
+        );
         let mut first = [0; 1];
         child.0.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-        let count = || text(&Command::new("pgrep").args(["-fc", "^sleep 4242"]).output().unwrap().stdout).trim().to_owned();
+        let count =
+            || text(&Command::new("pgrep").args(["-fc", "^sleep 4242"]).output().unwrap().stdout).trim().to_owned();
         assert!(wait_for("the program runs", || (count() == "1").then_some(())).is_some(), "{over:?}: {}", count());
         drop(child);
         assert!(wait_for("the program ended", || (count() == "0").then_some(())).is_some(), "{over:?}: {}", count());

@@ -17,8 +17,12 @@ use crate::follow::{self, Follower};
 const GROUP: &str = "admissionregistration.k8s.io";
 const MUTATING: &str = "mutatingwebhookconfigurations";
 const VALIDATING: &str = "validatingwebhookconfigurations";
-const POLICIES: &str = "validatingadmissionpolicies";
-const BINDINGS: &str = "validatingadmissionpolicybindings";
+const POLICIES: [&str; 4] = [
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+];
 
 /// Webhooks by the plural resource names of their rules, so that a request meets only those that can match.
 #[derive(Clone, Debug, Default)]
@@ -53,9 +57,35 @@ pub struct Snapshot {
     mutating: BTreeMap<String, Vec<Arc<Hook>>>,
     validating: BTreeMap<String, Vec<Arc<Hook>>>,
     by_resource: [Index; 2],
+    policies: [Policies; 2],
+}
+
+/// A policy and one of its bindings.
+pub type Bound = (Arc<Policy>, Arc<Binding>);
+
+/// Policies of one sort with their bindings.
+#[derive(Clone, Debug, Default)]
+struct Policies {
     policies: BTreeMap<String, Arc<Policy>>,
     bindings: BTreeMap<String, Arc<Binding>>,
-    bound: BTreeMap<String, Vec<(Arc<Policy>, Arc<Binding>)>>,
+    /// By the plural resource names of the policies' rules.
+    bound: BTreeMap<String, Vec<Bound>>,
+}
+
+impl Policies {
+    fn index(&mut self) {
+        self.bound.clear();
+        for binding in self.bindings.values() {
+            let Some(policy) = self.policies.get(&binding.policy) else { continue };
+            for resource in policy.matcher.resources() {
+                self.bound.entry(resource).or_default().push((policy.clone(), binding.clone()));
+            }
+        }
+    }
+}
+
+fn is_mutating(plural: &str) -> bool {
+    plural.starts_with("mutating")
 }
 
 impl Snapshot {
@@ -65,8 +95,9 @@ impl Snapshot {
     }
 
     /// The bound policies whose rules name a resource, by policy and binding.
-    pub fn policies(&self, plural: &str) -> Vec<(Arc<Policy>, Arc<Binding>)> {
-        let lists = [self.bound.get(plural), self.bound.get("*")];
+    pub fn policies(&self, mutating: bool, plural: &str) -> Vec<Bound> {
+        let bound = &self.policies[usize::from(!mutating)].bound;
+        let lists = [bound.get(plural), bound.get("*")];
         let mut found: Vec<_> = lists.into_iter().flatten().flatten().cloned().collect();
         found.sort_by(|a, b| (&a.0.name, &a.1.name).cmp(&(&b.0.name, &b.1.name)));
         found.dedup_by(|a, b| a.0.name == b.0.name && a.1.name == b.1.name);
@@ -74,7 +105,6 @@ impl Snapshot {
     }
 
     fn put(&mut self, plural: &str, name: &str, object: Option<&Value>) {
-        let told = |why: &String| tracing::warn!(resource = plural, name, %why, "an admission object does not compile");
         match plural {
             MUTATING | VALIDATING => {
                 let place = if plural == MUTATING { &mut self.mutating } else { &mut self.validating };
@@ -83,14 +113,23 @@ impl Snapshot {
                     None => drop(place.remove(name)),
                 }
             }
-            POLICIES => match object.and_then(|o| Policy::compile(o).inspect_err(told).ok()) {
-                Some(policy) => drop(self.policies.insert(name.to_owned(), Arc::new(policy))),
-                None => drop(self.policies.remove(name)),
-            },
-            _ => match object.and_then(|o| Binding::compile(o).inspect_err(told).ok()) {
-                Some(binding) => drop(self.bindings.insert(name.to_owned(), Arc::new(binding))),
-                None => drop(self.bindings.remove(name)),
-            },
+            _ => self.put_policy(plural, name, object),
+        }
+    }
+
+    fn put_policy(&mut self, plural: &str, name: &str, object: Option<&Value>) {
+        let told = |why: &String| tracing::warn!(resource = plural, name, %why, "an admission object does not compile");
+        let place = &mut self.policies[usize::from(!is_mutating(plural))];
+        if plural.ends_with("bindings") {
+            match object.and_then(|o| Binding::compile(o).inspect_err(told).ok()) {
+                Some(binding) => drop(place.bindings.insert(name.to_owned(), Arc::new(binding))),
+                None => drop(place.bindings.remove(name)),
+            }
+        } else {
+            match object.and_then(|o| Policy::compile(o).inspect_err(told).ok()) {
+                Some(policy) => drop(place.policies.insert(name.to_owned(), Arc::new(policy))),
+                None => drop(place.policies.remove(name)),
+            }
         }
     }
 
@@ -98,20 +137,14 @@ impl Snapshot {
         match plural {
             MUTATING => self.mutating.clear(),
             VALIDATING => self.validating.clear(),
-            POLICIES => self.policies.clear(),
-            _ => self.bindings.clear(),
+            _ if plural.ends_with("bindings") => self.policies[usize::from(!is_mutating(plural))].bindings.clear(),
+            _ => self.policies[usize::from(!is_mutating(plural))].policies.clear(),
         }
     }
 
     fn index(&mut self) {
         self.by_resource = [Index::of(&self.mutating), Index::of(&self.validating)];
-        self.bound.clear();
-        for binding in self.bindings.values() {
-            let Some(policy) = self.policies.get(&binding.policy) else { continue };
-            for resource in policy.matcher.resources() {
-                self.bound.entry(resource).or_default().push((policy.clone(), binding.clone()));
-            }
-        }
+        self.policies.iter_mut().for_each(Policies::index);
     }
 }
 
@@ -135,7 +168,7 @@ impl Configs {
     pub async fn start(store: &Arc<Store>, system: &System) -> Result<Self, ApiError> {
         let shared = Arc::new(Shared::default());
         let mut tasks = Vec::new();
-        for plural in [MUTATING, VALIDATING, POLICIES, BINDINGS] {
+        for plural in [MUTATING, VALIDATING].into_iter().chain(POLICIES) {
             tasks.push(follow::start(store, system, ResourceId::new(GROUP, plural), shared.clone()).await?);
         }
         Ok(Self { shared, _tasks: tasks })

@@ -108,7 +108,7 @@ impl Matcher {
         let labels = |value: &Value| selects(&self.objects, value.pointer("/metadata/labels"));
         let objects = [ask.object.as_ref().map(orc_core::Doc::value), ask.old.map(orc_core::Doc::value)];
         let chosen = self.objects.is_everything() || objects.into_iter().flatten().any(labels);
-        chosen.then(|| Cow::Borrowed(version))
+        chosen.then_some(Cow::Borrowed(version))
     }
 }
 

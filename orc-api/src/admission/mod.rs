@@ -7,7 +7,9 @@
 mod attributes;
 pub mod conditions;
 pub mod configs;
+pub mod expressions;
 pub mod matching;
+pub mod mutation;
 pub mod pod_security;
 pub mod policy;
 pub mod variables;

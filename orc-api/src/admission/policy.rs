@@ -1,11 +1,13 @@
-//! ValidatingAdmissionPolicy: compiled policies, their bindings, and one evaluation.
+//! ValidatingAdmissionPolicy and MutatingAdmissionPolicy: compiled policies, their bindings, and one evaluation.
 
+use orc_core::schema::MessageRef;
 use serde_json::Value as Json;
 
 use super::conditions::Conditions;
 use super::matching::Matcher;
+use super::mutation::Mutation;
 use super::variables;
-use crate::cel::{Activation, Budget, EvalError, Program, Value};
+use crate::cel::{Activation, Budget, EvalError, Program, Type, Value};
 
 /// The most that one policy may cost for one request (`RuntimeCELCostBudget` of upstream's policies).
 pub const COST_BUDGET: u64 = 10_000_000;
@@ -35,7 +37,7 @@ struct Validation {
     reason: String,
 }
 
-/// A compiled ValidatingAdmissionPolicy.
+/// A compiled policy; validating ones have no mutations, mutating ones no validations.
 #[derive(Debug)]
 pub struct Policy {
     /// Its name.
@@ -48,7 +50,10 @@ pub struct Policy {
     pub params: Option<(String, String)>,
     /// What cannot be evaluated is no reason to refuse.
     pub ignore_failure: bool,
+    /// It mutates again when others changed the object after it.
+    pub reinvoke: bool,
     variables: Vec<(String, Compiled)>,
+    mutations: Vec<Mutation>,
     validations: Vec<Validation>,
     audits: Vec<(String, Compiled)>,
 }
@@ -102,7 +107,16 @@ impl Policy {
     pub fn compile(object: &Json) -> Result<Self, String> {
         let spec = &object["spec"];
         let kind = spec.get("paramKind").filter(|kind| !kind.is_null());
-        let environment = variables::environment(true, kind.is_some());
+        let mut environment = variables::environment(true, kind.is_some());
+        let mut named = Vec::new();
+        for variable in list(spec, "variables") {
+            let name = text(variable, "name").to_owned();
+            let program = compile(text(variable, "expression").trim(), &environment);
+            let of = program.as_ref().map_or(Type::Dyn, |program| program.kind().clone());
+            environment = environment.with(&format!("variables.{name}"), of);
+            named.push((name, program));
+        }
+        let literals = variables::with_literals(environment.clone());
         let validation = |v: &Json| Validation {
             source: text(v, "expression").trim().to_owned(),
             program: compile(text(v, "expression").trim(), &environment),
@@ -116,9 +130,9 @@ impl Policy {
             conditions: Conditions::compile_in(spec.get("matchConditions"), &environment),
             params: kind.map(|kind| (text(kind, "apiVersion").to_owned(), text(kind, "kind").to_owned())),
             ignore_failure: text(spec, "failurePolicy") == "Ignore",
-            variables: list(spec, "variables")
-                .map(|v| (text(v, "name").to_owned(), compile(text(v, "expression").trim(), &environment)))
-                .collect(),
+            variables: named,
+            mutations: list(spec, "mutations").map(|m| Mutation::compile(m, &literals)).collect(),
+            reinvoke: text(spec, "reinvocationPolicy") == "IfNeeded",
             validations: list(spec, "validations").map(validation).collect(),
             audits: list(spec, "auditAnnotations")
                 .map(|a| (text(a, "key").to_owned(), compile(text(a, "valueExpression").trim(), &environment)))
@@ -126,20 +140,45 @@ impl Policy {
         })
     }
 
-    /// Evaluates the validations and audit annotations for one request and one parameter.
-    pub fn evaluate(&self, mut activation: Activation) -> (Vec<Failure>, Vec<(String, String)>) {
-        let mut budget = Budget::new(COST_BUDGET);
+    /// The variables, each evaluated once; an error is met only by the expressions that read it.
+    fn with_variables(&self, mut activation: Activation, budget: &mut Budget) -> Activation {
         for (name, program) in &self.variables {
-            let outcome = run(program, &activation, &mut budget).map_err(EvalError::failed);
+            let outcome = run(program, &activation, budget).map_err(EvalError::failed);
             activation.set(&format!("variables.{name}"), outcome);
         }
+        activation
+    }
+
+    /// Applies the mutations one after the other; each sees what those before it made.
+    ///
+    /// # Errors
+    /// The first that fails; the object is then as it was.
+    pub fn mutate(&self, object: &mut Json, message: Option<MessageRef>, activation: Activation) -> Result<(), String> {
+        let mut budget = Budget::new(COST_BUDGET);
+        let mut next = object.clone();
+        for mutation in &self.mutations {
+            let activation = self.with_variables(activation.clone().with_json("object", &next), &mut budget);
+            mutation.apply(&mut next, message, &activation, &mut budget)?;
+        }
+        *object = next;
+        Ok(())
+    }
+
+    /// Evaluates the validations and audit annotations for one request and one parameter.
+    pub fn evaluate(&self, activation: Activation) -> (Vec<Failure>, Vec<(String, String)>) {
+        let mut budget = Budget::new(COST_BUDGET);
+        let activation = self.with_variables(activation, &mut budget);
         let failures = self.validations.iter().filter_map(|v| self.check(v, &activation, &mut budget)).collect();
         let mut notes = Vec::new();
         for (key, program) in &self.audits {
             match run(program, &activation, &mut budget) {
-                Ok(Value::String(value)) if !value.is_empty() => notes.push((format!("{}/{key}", self.name), value.to_string())),
+                Ok(Value::String(value)) if !value.is_empty() => {
+                    notes.push((format!("{}/{key}", self.name), value.to_string()))
+                }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(policy = self.name, key, %error, "an audit annotation cannot be evaluated"),
+                Err(error) => {
+                    tracing::warn!(policy = self.name, key, %error, "an audit annotation cannot be evaluated")
+                }
             }
         }
         (failures, notes)
@@ -155,10 +194,12 @@ impl Policy {
             Ok(Value::Bool(false)) => self.message(validation, activation, budget),
             Err(_) | Ok(_) if self.ignore_failure => return None,
             Ok(_) => "expression does not evaluate to a bool".to_owned(),
-            Err(why) => return Some(Failure {
-                message: format!("expression '{}' resulted in error: {why}", validation.source),
-                reason: "Invalid".to_owned(),
-            }),
+            Err(why) => {
+                return Some(Failure {
+                    message: format!("expression '{}' resulted in error: {why}", validation.source),
+                    reason: "Invalid".to_owned(),
+                });
+            }
         };
         Some(Failure { message, reason })
     }

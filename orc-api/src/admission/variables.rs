@@ -24,6 +24,11 @@ pub fn environment(policy: bool, params: bool) -> Environment {
     environment
 }
 
+/// The same with the literals of mutations: `Object{...}` and its parts, and `JSONPatch{...}`.
+pub fn with_literals(environment: Environment) -> Environment {
+    environment.with_literals("Object").with_literals("JSONPatch")
+}
+
 /// The values for one request; null stands for what is not there.
 pub fn activation(ask: &Attributes<'_>, authorizer: &Arc<Authorizer>, namespace: Option<&Json>) -> Activation {
     let authority: Arc<dyn Authority> = Arc::new(Roles { authorizer: authorizer.clone(), who: ask.who.clone() });

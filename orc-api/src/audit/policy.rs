@@ -122,7 +122,8 @@ impl Policy {
             return Err(PolicyError::Empty);
         }
         for (at, rule) in policy.rules.iter().enumerate() {
-            if !rule.non_resource_urls.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty()) {
+            let about_objects = !rule.resources.is_empty() || !rule.namespaces.is_empty();
+            if about_objects && !rule.non_resource_urls.is_empty() {
                 return Err(PolicyError::Mixed(at));
             }
             let valid = |path: &&String| *path == "*" || path.starts_with('/') && !path[..path.len() - 1].contains('*');
@@ -237,12 +238,15 @@ rules:
             ..Attributes::default()
         };
         assert_eq!(level(&proxy, asks("watch", "", "pods", "", "")), Level::None);
-        assert_eq!(level(&proxy, asks("list", "", "pods", "", "")), Level::RequestResponse);
+        assert_eq!(level(&proxy, asks("list", "", "nodes", "", "")), Level::RequestResponse);
         assert_eq!(level(&dev, asks("get", "", "secrets", "", "a")), Level::Metadata);
         assert_eq!(level(&dev, asks("get", "", "pods", "log", "a")), Level::Metadata);
         assert_eq!(level(&dev, asks("get", "apps", "deployments", "", "web")), Level::Request);
         assert_eq!(level(&dev, asks("get", "apps", "deployments", "", "other")), Level::RequestResponse);
-        assert_eq!(level(&dev, Attributes { verb: "get", path: "/healthz/ping", ..Attributes::default() }), Level::None);
+        assert_eq!(
+            level(&dev, Attributes { verb: "get", path: "/healthz/ping", ..Attributes::default() }),
+            Level::None
+        );
         assert_eq!(level(&Identity::anonymous(), asks("get", "", "nodes", "", "a")), Level::None);
     }
 
@@ -261,7 +265,8 @@ rules:
         assert!(refused("apiVersion: v1\nkind: Policy\nrules: [{level: None}]").contains("audit.k8s.io/v1"));
         assert!(refused("apiVersion: audit.k8s.io/v1\nkind: Policy").contains("no rules"));
         assert!(refused("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: All}]").contains("All"));
-        let mixed = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, namespaces: [a], nonResourceURLs: [/a]}]";
+        let mixed =
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, namespaces: [a], nonResourceURLs: [/a]}]";
         assert!(refused(mixed).contains("rules[0]"));
     }
 }

@@ -134,7 +134,11 @@ mod tests {
         assert_eq!(files(folder.path()), [mark(3), mark(4), "audit-notes.log".into(), "audit.log".into()]);
         log.write(b"12345678\n", at(5000)).unwrap();
         let kept = files(folder.path());
-        assert_eq!(kept, ["audit-1970-01-01T01-23-20.000.log", "audit-notes.log", "audit.log"], "the others are too old");
+        assert_eq!(
+            kept,
+            ["audit-1970-01-01T01-23-20.000.log", "audit-notes.log", "audit.log"],
+            "the others are too old"
+        );
         drop(log);
         let mut again = Rotating::open(&path, limits).unwrap();
         again.write(b"x\n", at(5001)).unwrap();

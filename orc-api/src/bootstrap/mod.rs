@@ -8,7 +8,7 @@ mod roles;
 use std::net::Ipv4Addr;
 
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
-use orc_store::client::{Intent, ObjectClient, ReadOptions, Target, WriteRequest};
+use orc_store::client::{DeleteOptions, Intent, ObjectClient, ReadOptions, Target, WriteRequest};
 use serde_json::{Value, json};
 
 use crate::registry::RegistryClient;
@@ -36,6 +36,7 @@ pub async fn ensure(client: &RegistryClient, api: ApiEndpoint) -> Result<(), Api
     for object in roles::defaults() {
         put(client, &object).await?;
     }
+    remove_node_binding(client).await?;
     put(client, &fleet_binding()).await?;
     for object in priorities() {
         put(client, &object).await?;
@@ -82,6 +83,16 @@ fn priorities() -> [Value; 2] {
             "Used for system critical pods that must not be moved from their current node.",
         ),
     ]
+}
+
+/// Takes away the binding that gave every node the whole role before there was a node authorizer; orc made it itself.
+async fn remove_node_binding(client: &RegistryClient) -> Result<(), ApiError> {
+    let resource = ResourceId::new("rbac.authorization.k8s.io", "clusterrolebindings");
+    let target = Target::object(ObjectKey::cluster(resource, "orc:nodes"));
+    match client.write(WriteRequest::new(target, Intent::Delete(DeleteOptions::default()))).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The user that all simulated nodes of a process act as. It is in no group of nodes: it writes for thousands of them.

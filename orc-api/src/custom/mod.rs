@@ -4,6 +4,8 @@ pub mod columns;
 pub mod conversion;
 pub mod definition;
 pub mod paths;
+pub mod review;
 pub mod rules;
 pub mod scale;
 pub mod structural;
+pub mod types;

@@ -113,9 +113,9 @@ fn node_query(query: &Query, subresource: &str) -> Result<String, ApiError> {
     let mut out = Vec::new();
     if subresource == "portforward" {
         for port in query.all("ports").iter().flat_map(|text| text.split(',')) {
-            let number: i32 = port.parse().map_err(|_| {
-                ApiError::bad_request(format!("strconv.ParseInt: parsing {port:?}: invalid syntax"))
-            })?;
+            let number: i32 = port
+                .parse()
+                .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {port:?}: invalid syntax")))?;
             out.push(format!("port={number}"));
         }
         // Channels of a WebSocket have their ports in the query, under the kubelet's name, as some clients send it.
@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn options_get_the_kubelets_names() {
-        let query = Query::parse(Some("stdin=true&stdout=1&stderr=false&tty&command=sh&command=-c&command=a%20%26&x=1"));
+        let query =
+            Query::parse(Some("stdin=true&stdout=1&stderr=false&tty&command=sh&command=-c&command=a%20%26&x=1"));
         assert_eq!(node_query(&query, "exec").unwrap(), "input=1&output=1&tty=1&command=sh&command=-c&command=a%20%26");
         assert_eq!(node_query(&query, "attach").unwrap(), "input=1&output=1&tty=1");
         let query = Query::parse(Some("ports=80,81&ports=90"));

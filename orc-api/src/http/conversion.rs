@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orc_core::catalogue::ResourceInfo;
+use orc_core::catalogue::{Catalogue, ResourceInfo};
 use orc_core::labels::FieldSelector;
 use orc_core::{ApiError, Doc, Reason, ResourceId, Revision};
 use orc_store::Stored;
+use serde_json::Value;
 
 use super::request::Resolved;
 use super::service::ApiService;
-use crate::convert;
+use crate::registry::custom::{Definition, Spoken};
+use crate::{convert, table};
 
 /// A resource in the version that was asked for.
 #[derive(Clone, Debug)]
@@ -20,23 +22,47 @@ pub(super) struct Served {
     pub(super) group: String,
     pub(super) version: String,
     pub(super) kind: String,
+    pub(super) list_kind: String,
     pub(super) resource: String,
     pub(super) namespaced: bool,
     /// Whether objects are kept; reviews and bindings are not.
     pub(super) stored: bool,
     /// Kind and version of the body that the request may send; those of the sub-resource where there is one.
     body: (String, String),
-    /// Whether the stored form is of another version.
+    /// Whether the stored form is of another version, which is converted here; custom kinds are by the registry.
     converts: bool,
+    /// What defines the kind, where it is no built-in one.
+    custom: Option<Arc<Spoken>>,
 }
 
 impl ApiService {
     /// Finds the resource and sub-resource of a request.
     ///
     /// # Errors
-    /// 404 as kube-apiserver answers for paths it does not serve, 405 for verbs the resource does not have.
-    pub(super) fn served(&self, info: &Resolved) -> Result<Served, ApiError> {
-        let catalogue = self.config().registry.catalogue();
+    /// 404 as kube-apiserver answers for paths it does not serve, 405 for verbs the resource does not have. `None` for a path
+    /// that nobody serves at all.
+    pub(super) async fn served(&self, info: &Resolved) -> Result<Option<Served>, ApiError> {
+        if Catalogue::builtin().resource(&info.group, &info.resource).is_some() {
+            return self.built_in(info).map(Some);
+        }
+        match self.config().registry.custom(&info.group, &info.version, &info.resource).await? {
+            Some((definition, spoken)) => custom(info, &definition, spoken),
+            None if Catalogue::builtin().group(&info.group).is_some() => self.built_in(info).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What is to be said with every answer about a resource, whatever it is.
+    pub(super) async fn warning(&self, info: &Resolved) -> Result<Option<String>, ApiError> {
+        if Catalogue::builtin().group(&info.group).is_some() {
+            return Ok(None);
+        }
+        let custom = self.config().registry.custom(&info.group, &info.version, &info.resource).await?;
+        Ok(custom.and_then(|(_, spoken)| spoken.version.warning.clone()))
+    }
+
+    fn built_in(&self, info: &Resolved) -> Result<Served, ApiError> {
+        let catalogue = Catalogue::builtin();
         let missing = || {
             ApiError::new(Reason::NotFound, "the server could not find the requested resource")
                 .with_details(Default::default())
@@ -71,8 +97,45 @@ impl ApiService {
             converts: resource.storage.to_string() != api_version(&info.group, &info.version),
             body,
             info: resource.clone(),
+            list_kind: resource.list_kind.clone(),
+            custom: None,
         })
     }
+}
+
+/// A custom resource; `None` where its scope and the path do not go together.
+fn custom(info: &Resolved, definition: &Definition, spoken: Arc<Spoken>) -> Result<Option<Served>, ApiError> {
+    let inside = !info.namespace.is_empty();
+    let anywhere = matches!(info.verb, "list" | "watch");
+    if definition.namespaced != inside && !(definition.namespaced && anywhere) {
+        return Ok(None);
+    }
+    let missing = || ApiError::not_found(&info.group, &info.resource, &info.name);
+    let mut body = (spoken.api_version.clone(), definition.kind.clone());
+    if !info.subresource.is_empty() {
+        match info.subresource.as_str() {
+            "status" if spoken.version.status => {}
+            "scale" if spoken.version.scale.is_some() => body = ("autoscaling/v1".to_owned(), "Scale".to_owned()),
+            _ => return Err(missing()),
+        }
+        if !matches!(info.verb, "get" | "update" | "patch") {
+            return Err(ApiError::method_not_allowed(&info.group, &info.resource, info.verb));
+        }
+    }
+    Ok(Some(Served {
+        id: definition.id(),
+        stored: true,
+        group: info.group.clone(),
+        version: info.version.clone(),
+        kind: definition.kind.clone(),
+        list_kind: definition.list_kind.clone(),
+        resource: info.resource.clone(),
+        namespaced: definition.namespaced,
+        converts: false,
+        body,
+        info: Arc::new(definition.info().ok_or_else(missing)?),
+        custom: Some(spoken),
+    }))
 }
 
 /// Reviews and bindings are answered without being stored; they come with the whole API.
@@ -102,11 +165,23 @@ impl Served {
     pub(super) fn accept(&self, mut doc: Doc) -> Result<Doc, ApiError> {
         let (api_version, kind) = &self.body;
         let (given, given_kind) = (doc.api_version().to_owned(), doc.kind().to_owned());
-        if !given.is_empty() && given != *api_version {
+        let own = self.custom.as_ref().filter(|_| *kind == self.kind);
+        if own.is_some() && given_kind.is_empty() {
+            let shown = doc.value();
+            return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{shown}'")));
+        }
+        if (!given.is_empty() || own.is_some()) && given != *api_version {
             let message = format!(
                 "the API version in the data ({given}) does not match the expected API version ({api_version})"
             );
             return Err(ApiError::bad_request(message));
+        }
+        if let Some(custom) = own {
+            let errors = custom.rules.check_type(doc.value());
+            if !errors.is_empty() {
+                return Err(ApiError::invalid(&self.group, &given_kind, doc.name(), &errors));
+            }
+            return Ok(doc);
         }
         if !given_kind.is_empty() && given_kind != *kind {
             let message = format!(
@@ -145,6 +220,27 @@ impl Served {
         Ok(vec![Bytes::from(doc.value().to_string())])
     }
 
+    /// Whether the kind is a custom one.
+    pub(super) fn is_custom(&self) -> bool {
+        self.custom.is_some()
+    }
+
+    /// `columnDefinitions` of a Table.
+    pub(super) fn columns(&self) -> Value {
+        match &self.custom {
+            Some(custom) => custom.version.columns.definitions().into(),
+            None => table::columns(&self.info, &self.version),
+        }
+    }
+
+    /// The cells of an object's row in a Table.
+    pub(super) fn cells(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value> {
+        match &self.custom {
+            Some(custom) => custom.version.columns.cells(object, now),
+            None => table::cells(&self.info, &self.version, object, now),
+        }
+    }
+
     /// Checks that every field of a selector is selectable here, and renames it to the stored version's name.
     ///
     /// # Errors
@@ -161,7 +257,7 @@ impl Served {
                     .info
                     .version(&self.version)
                     .is_some_and(|version| version.fields.iter().any(|f| !f.starts_with("metadata.")));
-                let message = if own || (self.group.is_empty() && self.resource == "namespaces") {
+                let message = if own || self.is_custom() || (self.group.is_empty() && self.resource == "namespaces") {
                     format!("field label not supported: {name}")
                 } else {
                     format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")

@@ -2,6 +2,7 @@
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
+use orc_core::catalogue::Served;
 use orc_core::{ApiError, Reason};
 use serde_json::json;
 
@@ -53,21 +54,23 @@ impl ApiService {
     /// The Swagger document; in protobuf for clients that put that first.
     fn swagger(&self, request: &Request<Body>) -> Response<Body> {
         let catalogue = self.config().registry.catalogue();
+        let find = |served: &Served| self.config().registry.published(served);
         let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if accept.trim_start().starts_with(SWAGGER_PROTO) {
-            let mut response = respond::json_slices(200, vec![crate::openapi::v2_proto(&catalogue)]);
+            let mut response = respond::json_slices(200, vec![crate::openapi::v2_proto(&catalogue, &find)]);
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SWAGGER_PROTO_TYPE));
             return response;
         }
-        respond::json_slices(200, vec![crate::openapi::v2(&catalogue)])
+        respond::json_slices(200, vec![crate::openapi::v2(&catalogue, &find)])
     }
 
     fn openapi(&self, rest: &str) -> Result<Response<Body>, ApiError> {
         let catalogue = self.config().registry.catalogue();
+        let find = |served: &Served| self.config().registry.published(served);
         match rest.trim_start_matches('/') {
             // kube-openapi leaves the type to Go's sniffing, which takes JSON for text.
-            "" => Ok(respond::text(200, crate::openapi::index(&catalogue).to_string())),
-            group_version => Ok(crate::openapi::v3(&catalogue, group_version)
+            "" => Ok(respond::text(200, crate::openapi::index(&catalogue, &find).to_string())),
+            group_version => Ok(crate::openapi::v3(&catalogue, &find, group_version)
                 .map_or_else(respond::nothing, |document| respond::json_slices(200, vec![document]))),
         }
     }

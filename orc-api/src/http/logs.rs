@@ -175,7 +175,10 @@ mod tests {
         assert_eq!(said("limitBytes=0"), "limitBytes: Invalid value: 0: must be greater than 0");
         assert_eq!(said("sinceSeconds=0"), "sinceSeconds: Invalid value: 0: must be greater than 0");
         assert!(said("sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z").contains("at most one of `sinceTime`"));
-        assert_eq!(said("stream=x"), "stream: Unsupported value: \"x\": supported values: \"All\", \"Stderr\", \"Stdout\"");
+        assert_eq!(
+            said("stream=x"),
+            "stream: Unsupported value: \"x\": supported values: \"All\", \"Stderr\", \"Stdout\""
+        );
         assert!(said("stream=Stdout&tailLines=1").contains("mutually exclusive"));
         assert_eq!(said("stream=Stdout"), "");
     }

@@ -2,6 +2,7 @@
 //!
 //! Order of a request: resolve, authenticate, impersonate, authorize, handle. Admission is inside the registry's write loop.
 
+mod audit;
 mod auth;
 mod body;
 mod collection;
@@ -27,4 +28,5 @@ mod watch;
 pub use extra::{Extra, Extras};
 pub use orc_store::dialer::{Body, BoxError};
 pub use request::{RequestInfo, Resolved};
+pub(crate) use reviews::user_info;
 pub use service::{ApiConfig, ApiService};

@@ -95,7 +95,7 @@ impl ApiService {
     }
 
     pub(super) fn client(&self, call: &Call) -> crate::registry::RegistryClient {
-        self.config().registry.trusted(call.who.clone(), &call.manager)
+        self.config().registry.trusted(call.who.clone(), &call.manager).in_version(&call.info.version)
     }
 
     fn written(&self, form: Form, served: &Served, written: &Written, query: &Query) -> Answer {

@@ -54,6 +54,7 @@ pub(super) fn write(kind: &str, query: &Query, strict: Vec<String>, apply: bool)
         force: query.flag("force"),
         strict,
         preconditions: Preconditions::default(),
+        version: None,
     })
 }
 

@@ -119,7 +119,7 @@ impl ApiService {
 }
 
 /// An identity as reviews write it.
-pub(super) fn user_info(who: &Identity) -> Value {
+pub(crate) fn user_info(who: &Identity) -> Value {
     let mut info = json!({"username": who.user});
     if !who.uid.is_empty() {
         info["uid"] = who.uid.as_str().into();

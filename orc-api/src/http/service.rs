@@ -17,6 +17,7 @@ use super::negotiate;
 use super::query::Query;
 use super::request::{RequestInfo, Resolved};
 use super::{Body, Extras, connect, encode, extra, proxy, respond};
+use crate::audit::Audit;
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
 
@@ -36,7 +37,10 @@ pub struct ApiConfig {
 
 /// The API over HTTP. Cheap to clone.
 #[derive(Clone)]
-pub struct ApiService(Arc<ApiConfig>);
+pub struct ApiService {
+    config: Arc<ApiConfig>,
+    audit: Option<Arc<Audit>>,
+}
 
 /// One request on its way.
 pub(super) struct Call {
@@ -50,11 +54,22 @@ pub(super) struct Call {
 impl ApiService {
     /// A service.
     pub fn new(config: ApiConfig) -> Self {
-        Self(Arc::new(config))
+        Self { config: Arc::new(config), audit: None }
+    }
+
+    /// The same service with an audit log.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Arc<Audit>) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.as_ref()
     }
 
     pub(super) fn config(&self) -> &ApiConfig {
-        &self.0
+        &self.config
     }
 
     /// Answers a request. Never fails: failures are answers.
@@ -72,13 +87,45 @@ impl ApiService {
     async fn handle(&self, mut request: Request<Body>) -> Result<Response<Body>, ApiError> {
         let query = Query::parse(request.uri().query());
         let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
-        let who = self.authenticate_parts(&mut request).await?;
-        let who = self.impersonate(request.headers(), who, &info)?;
         let selection = query.selection().unwrap_or_default();
         let asks = info.attributes().selecting(&selection.fields);
-        if !self.config().registry.authorizer().decide(&who, &asks).await {
-            return Err(asks.refuse(&who));
+        let proven = match self.authenticate_parts(&mut request).await {
+            Ok(asker) => self
+                .impersonate(request.headers(), asker.clone(), &info)
+                .map(|who| (asker.clone(), who))
+                .map_err(|error| (asker, error)),
+            Err(error) => Err((Identity::default(), error)),
+        };
+        let (asker, who) = match proven {
+            Ok(both) => both,
+            Err((asker, error)) => {
+                return match self.trail(&request, &asker, &asker, &info, &asks) {
+                    Some(trail) => Ok(trail.answered(Err(error)).await),
+                    None => Err(error),
+                };
+            }
+        };
+        let mut trail = self.trail(&request, &asker, &who, &info, &asks);
+        let allowed = self.config().registry.authorizer().decide(&who, &asks).await;
+        if let Some(trail) = &mut trail {
+            trail.decided(allowed, &self.config().registry.authorizer().explain(&who, &asks).1);
+            trail.received(&mut request).await?;
         }
+        let answer = if allowed { self.dispatch(who, info, query, request).await } else { Err(asks.refuse(&who)) };
+        match trail {
+            Some(trail) => Ok(trail.answered(answer).await),
+            None => answer,
+        }
+    }
+
+    /// Answers a request that is permitted.
+    async fn dispatch(
+        &self,
+        who: Identity,
+        info: RequestInfo,
+        query: Query,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, ApiError> {
         match info {
             RequestInfo::Path { path, .. } => match extra::of(&self.config().extras, &path) {
                 Some(extra) => Ok(extra.clone().answer(request).await),
@@ -86,7 +133,8 @@ impl ApiService {
             },
             RequestInfo::Resource(info) => {
                 let manager = manager(&request, &query);
-                let deprecated = deprecated(&info);
+                let mut deprecated = deprecated(&info);
+                deprecated.extend(self.warning(&info).await?);
                 // Watches encode each event, and what a backend answers is passed on as it is.
                 let streams = info.verb == "watch" || proxy::is_proxy(&info.group, &info.resource, &info.subresource);
                 let encoding = negotiate::encoding(request.headers());
@@ -109,7 +157,7 @@ impl ApiService {
     }
 
     async fn resource(&self, call: Call) -> Result<Response<Body>, ApiError> {
-        let served = self.served(&call.info)?;
+        let Some(served) = self.served(&call.info).await? else { return Ok(respond::no_page()) };
         if proxy::is_proxy(&call.info.group, &call.info.resource, &call.info.subresource) {
             return self.proxy(call).await;
         }

@@ -20,7 +20,6 @@ use super::negotiate::{self, Form};
 use super::query::Query;
 use super::service::{ApiService, Call};
 use super::{Body, BoxError, encode, respond};
-use crate::table;
 
 /// How long a watch lasts when the client does not say: 30 minutes up to an hour, spread so that clients do not come
 /// back all at once (kube-apiserver's `--min-request-timeout`).
@@ -140,11 +139,8 @@ impl Shape {
                 let row = row(&self.served, object, at, &self.query, self.clock.now())?;
                 let mut table = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": [row],
                     "metadata": {"resourceVersion": at.unwrap_or(object.revision).to_string()}});
-                table["columnDefinitions"] = if std::mem::replace(&mut self.told_columns, true) {
-                    Value::Null
-                } else {
-                    table::columns(&self.served.info, &self.served.version)
-                };
+                table["columnDefinitions"] =
+                    if std::mem::replace(&mut self.told_columns, true) { Value::Null } else { self.served.columns() };
                 line.extend_from_slice(table.to_string().as_bytes());
             }
         }

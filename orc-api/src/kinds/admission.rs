@@ -1,10 +1,11 @@
 //! Configuration of admission: webhooks and policies.
 //!
-//! CEL expressions are checked for presence only; compiling them is the work of whoever evaluates them.
+//! CEL expressions are compiled by [`expressions`].
 
 use super::pod_spec::labels::label_selector;
 use super::rules::{Generation, Kind};
 use super::tree::*;
+use crate::admission::expressions;
 use orc_core::validation::{FieldError, FieldErrors, FieldPath, names};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -120,6 +121,7 @@ fn webhook(hook: &Value, mutating: bool, path: &FieldPath<'_>, e: &mut FieldErro
     }
     client(get(hook, "clientConfig"), &path.child("clientConfig"), e);
     conditions(hook, path, e);
+    expressions::check_webhook(hook, path, e);
 }
 
 fn optional(value: &Value, field: &str, all: &[&str], path: &FieldPath<'_>, e: &mut FieldErrors) {
@@ -355,6 +357,7 @@ fn shared_policy(spec: &Value, e: &mut FieldErrors) {
         }
     }
     conditions(spec, &SPEC, e);
+    expressions::check_policy(spec, &SPEC, e);
     let all = SPEC.child("variables");
     for (i, variable) in list(spec, "variables").iter().enumerate() {
         let at = all.index(i);

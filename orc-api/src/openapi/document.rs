@@ -4,10 +4,11 @@ use orc_core::catalogue::{Catalogue, Served, SubresourceInfo};
 use orc_core::schema::Schema;
 use serde_json::{Map, Value, json};
 
+use super::custom::Find;
 use super::schema::Schemas;
 
 /// A number that changes when the served resources do (FNV-1a over their names and verbs).
-pub(super) fn fingerprint(served: &[Served]) -> u64 {
+pub(super) fn fingerprint(served: &[Served], find: Find<'_>) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |text: &str| {
         for byte in text.bytes() {
@@ -19,23 +20,25 @@ pub(super) fn fingerprint(served: &[Served]) -> u64 {
         add(&one.info.plural);
         one.version().verbs.iter().for_each(|verb| add(verb));
         one.version().subresources.iter().for_each(|sub| add(&sub.name));
+        find(one).iter().for_each(|published| add(&published.mark.to_string()));
     }
     hash
 }
 
-pub(super) fn v3(group: &str, version: &str, served: &[Served]) -> Value {
+pub(super) fn v3(group: &str, version: &str, served: &[Served], find: Find<'_>) -> Value {
     let mut schemas = Schemas::new("#/components/schemas/");
     let mut paths = Map::new();
-    add_group(&mut schemas, &mut paths, group, version, served);
+    add_group(&mut schemas, &mut paths, (group, version), served, find);
     json!({"openapi": "3.0.0", "info": info(), "paths": paths, "components": {"schemas": schemas.all}})
 }
 
-pub(super) fn v2(catalogue: &Catalogue) -> Value {
+pub(super) fn v2(catalogue: &Catalogue, find: Find<'_>) -> Value {
     let mut schemas = Schemas::new("#/definitions/");
     let mut paths = Map::new();
     for group in catalogue.groups() {
         for version in &group.versions {
-            add_group(&mut schemas, &mut paths, &group.name, version, &catalogue.in_version(&group.name, version));
+            let served = catalogue.in_version(&group.name, version);
+            add_group(&mut schemas, &mut paths, (&group.name, version), &served, find);
         }
     }
     json!({"swagger": "2.0", "info": info(), "paths": paths, "definitions": schemas.all})
@@ -45,10 +48,18 @@ fn info() -> Value {
     json!({"title": "Kubernetes", "version": format!("v1.36.0+orc-{}", env!("CARGO_PKG_VERSION"))})
 }
 
-fn add_group(schemas: &mut Schemas, paths: &mut Map<String, Value>, group: &str, version: &str, served: &[Served]) {
+fn add_group(
+    schemas: &mut Schemas,
+    paths: &mut Map<String, Value>,
+    (group, version): (&str, &str),
+    served: &[Served],
+    find: Find<'_>,
+) {
     for one in served {
         let gvk = json!({"group": group, "version": version, "kind": one.info.kind});
-        if let Some(message) = Schema::builtin().message_of(group, version, &one.info.kind) {
+        if let Some(published) = find(one) {
+            super::custom::add(schemas, group, one, &published);
+        } else if let Some(message) = Schema::builtin().message_of(group, version, &one.info.kind) {
             schemas.reference(message);
             name_kind(schemas, &message.openapi_name(), &gvk);
         }
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_reference_of_the_apps_document_resolves() {
-        let document = v3("apps", "v1", &Catalogue::builtin().in_version("apps", "v1"));
+        let document = v3("apps", "v1", &Catalogue::builtin().in_version("apps", "v1"), &|_| None);
         let text = document.to_string();
         let schemas = document.pointer("/components/schemas").and_then(Value::as_object).unwrap();
         for part in text.split("#/components/schemas/").skip(1) {

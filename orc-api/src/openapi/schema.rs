@@ -47,7 +47,12 @@ impl Schemas {
         }
     }
 
-    fn is_v3(&self) -> bool {
+    /// The reference to a schema of that name.
+    pub(super) fn pointer(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    pub(super) fn is_v3(&self) -> bool {
         self.prefix.contains("components")
     }
 

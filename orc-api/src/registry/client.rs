@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orc_core::{ApiError, Reason};
+use orc_core::{ApiError, Name, Reason, ResourceId};
 use orc_store::WatchStream;
 use orc_store::client::{
-    Gotten, Intent, ListOptions, Listing, ObjectClient, ReadOptions, Scope, Subresource, Target, WatchOptions,
+    Gotten, Intent, ListOptions, Listing, ObjectClient, Outcome, ReadOptions, Scope, Subresource, Target, WatchOptions,
     WriteRequest, Written,
 };
 
+use super::kind::Kind;
 use super::{Registry, access};
 use crate::identity::Identity;
 
@@ -20,11 +21,38 @@ pub struct RegistryClient {
     who: Identity,
     manager: Arc<str>,
     checked: bool,
+    version: Option<Name>,
 }
 
 impl RegistryClient {
     pub(super) fn new(registry: Arc<Registry>, who: Identity, manager: &str, checked: bool) -> Self {
-        Self { registry, who, manager: Arc::from(manager), checked }
+        Self { registry, who, manager: Arc::from(manager), checked, version: None }
+    }
+
+    /// The same handle for a caller that speaks a version: objects of custom kinds are read and written in it, not in the
+    /// one that they are stored in.
+    #[must_use]
+    pub fn in_version(mut self, version: &str) -> Self {
+        self.version = Some(Name::new(version));
+        self
+    }
+
+    fn kind(&self, id: &ResourceId) -> Result<Kind, ApiError> {
+        self.registry.kind_in(id, self.version.as_deref())
+    }
+
+    async fn shown(&self, written: Written, id: &ResourceId) -> Result<Written, ApiError> {
+        // What was deleted by the write is shown as it was; only what is still served can be converted.
+        let Ok(kind) = self.kind(id) else { return Ok(written) };
+        let outcome = match written.outcome {
+            Outcome::Persisted(stored) => {
+                let mut shown = self.registry.present(&kind, vec![stored]).await?;
+                shown.pop().map(Outcome::Persisted).ok_or_else(|| ApiError::internal("nothing was shown"))?
+            }
+            Outcome::Collection(items) => Outcome::Collection(self.registry.present(&kind, items).await?),
+            other => other,
+        };
+        Ok(Written { outcome, ..written })
     }
 
     /// Who asks.
@@ -46,8 +74,10 @@ impl ObjectClient for RegistryClient {
         }
         let Target::Named(key, sub) = target else { return Err(ApiError::bad_request("a get needs a name")) };
         let stored = self.registry.store.get(key, options.freshness).await?;
-        let kind = self.registry.kind(&key.resource)?;
+        let kind = self.kind(&key.resource)?;
         let stored = stored.ok_or_else(|| kind.not_found(key))?;
+        let mut shown = self.registry.present(&kind, vec![stored]).await?;
+        let stored = shown.pop().ok_or_else(|| kind.not_found(key))?;
         match sub.as_ref().map(Subresource::as_str) {
             None | Some("status" | "approval") => Ok(Gotten::Stored(stored)),
             Some("scale") => Ok(Gotten::Made(super::scale::of(&kind, &stored.to_doc()?)?)),
@@ -59,16 +89,18 @@ impl ObjectClient for RegistryClient {
         if self.checked {
             self.registry.check_scope(&self.who, "list", scope, &options.select.fields).await?;
         }
-        self.registry.kind(&scope.resource)?;
-        self.registry.store.list(scope, options).await
+        let kind = self.kind(&scope.resource)?;
+        let listing = self.registry.store.list(scope, options).await?;
+        Ok(Listing { items: self.registry.present(&kind, listing.items).await?, ..listing })
     }
 
     async fn watch(&self, scope: &Scope, options: &WatchOptions) -> Result<WatchStream, ApiError> {
         if self.checked {
             self.registry.check_scope(&self.who, "watch", scope, &options.select.fields).await?;
         }
-        self.registry.kind(&scope.resource)?;
-        self.registry.store.watch(scope, options).await
+        let kind = self.kind(&scope.resource)?;
+        let stream = self.registry.store.watch(scope, options).await?;
+        Ok(self.registry.show(&kind, stream))
     }
 
     async fn write(&self, request: WriteRequest) -> Result<Written, ApiError> {
@@ -77,8 +109,10 @@ impl ObjectClient for RegistryClient {
         }
         let WriteRequest { target, intent, mut options } = request;
         options.field_manager.get_or_insert_with(|| self.manager.to_string());
+        options.version = options.version.or_else(|| self.version.clone());
         let registry = &self.registry;
-        match (target, intent) {
+        let id = target.resource().clone();
+        let written = match (target, intent) {
             (Target::Collection(scope), Intent::DeleteCollection(delete, list)) => {
                 registry.delete_collection(&scope, &delete, &list, &options, &self.who).await
             }
@@ -94,7 +128,9 @@ impl ObjectClient for RegistryClient {
                 "eviction" => registry.evict(&key, &doc, &options, &self.who).await,
                 other => Err(not_built(other, key.resource.plural())),
             },
-            (Target::Named(key, None), Intent::Delete(delete)) => registry.delete(&key, &delete, &options, &self.who).await,
+            (Target::Named(key, None), Intent::Delete(delete)) => {
+                registry.delete(&key, &delete, &options, &self.who).await
+            }
             (Target::Named(key, Some(sub)), intent) if sub == Subresource::SCALE => {
                 registry.write_scale(&key, &intent, &options, &self.who).await
             }
@@ -105,7 +141,8 @@ impl ObjectClient for RegistryClient {
                 let verb = format!("{intent:?}").to_ascii_lowercase();
                 Err(ApiError::method_not_allowed(target.resource().group(), target.resource().plural(), &verb))
             }
-        }
+        }?;
+        self.shown(written, &id).await
     }
 }
 

@@ -38,7 +38,8 @@ impl Registry {
         who: &Identity,
         owned: bool,
     ) -> Result<Written, ApiError> {
-        let kind = self.kind(&key.resource)?;
+        let kind = self.kind_in(&key.resource, options.version.as_deref())?;
+        kind.may_create()?;
         let (mut doc, mut warnings) = kind.decode(doc, options, None)?;
         kind.canonical(&mut doc);
         if doc.str_at(&["metadata", "resourceVersion"]).is_some_and(|text| !text.is_empty()) {
@@ -78,6 +79,7 @@ impl Registry {
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 201, warnings });
         }
         let claim = self.take_claims(key, &mut doc, plan).await?;
+        let doc = self.store_form(&kind, doc).await?;
         let committed = self.store.commit(key, Some(doc.to_body()), Expect::Absent, None).await?;
         claim.keep().await;
         Ok(Written { outcome: Outcome::Persisted(committed.stored), code: 201, warnings })
@@ -112,7 +114,8 @@ impl Registry {
     ) -> Result<(std::sync::Arc<orc_store::Stored>, Doc), ApiError> {
         let stored = self.store.get(key, orc_store::client::Freshness::Latest).await?;
         let stored = stored.ok_or_else(|| kind.not_found(key))?;
-        let doc = Doc::from_body(&stored.body)?;
+        let mut docs = self.speak(kind, std::slice::from_ref(&stored)).await?;
+        let doc = docs.pop().ok_or_else(|| ApiError::internal("an object was lost in its conversion"))?;
         Ok((stored, doc))
     }
 }

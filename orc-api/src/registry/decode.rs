@@ -1,9 +1,13 @@
 //! Fields that a kind does not know, and values of the wrong type.
 
+use orc_core::schema::Schema;
 use orc_core::{ApiError, Doc};
 use orc_store::client::{FieldValidation, PatchKind, WriteOptions};
+use serde_json::json;
 
+use super::custom::Spoken;
 use super::kind::Kind;
+use crate::custom::structural::{default, prune};
 
 impl Kind {
     /// Checks a document against the kind's schema and drops what the kind does not know. Returns warnings. `patch` is given
@@ -17,6 +21,9 @@ impl Kind {
         options: &WriteOptions,
         patch: Option<(PatchKind, &[u8])>,
     ) -> Result<(Doc, Vec<String>), ApiError> {
+        if let Some(custom) = &self.custom {
+            return self.decode_custom(doc, options, &custom.spoken, patch);
+        }
         let wrong = |why: &dyn std::fmt::Display| match patch {
             None => self.wrong(why),
             Some((PatchKind::Strategic, bytes)) => {
@@ -26,22 +33,59 @@ impl Kind {
             Some(_) => super::patch::invalid_patch(&doc.value().to_string(), &why.to_string()),
         };
         let decoded = orc_core::schema::check(doc.value(), self.message).map_err(|error| wrong(&error))?;
-        let mut found = options.strict.clone();
-        found.extend(decoded.strict.iter().map(ToString::to_string).filter(|text| !options.strict.contains(text)));
         let clean = Doc::from_value(decoded.value)?;
-        match options.field_validation {
-            _ if found.is_empty() => Ok((clean, found)),
-            FieldValidation::Ignore => Ok((clean, Vec::new())),
-            FieldValidation::Warn => Ok((clean, found)),
-            FieldValidation::Strict => {
-                let all = format!("strict decoding error: {}", found.join(", "));
-                Err(wrong(&all))
-            }
-        }
+        judge(clean, decoded.strict.iter().map(ToString::to_string), options, &wrong)
+    }
+
+    /// The same by the schema of a definition; metadata has the form that it has everywhere.
+    fn decode_custom(
+        &self,
+        doc: Doc,
+        options: &WriteOptions,
+        spoken: &Spoken,
+        patch: Option<(PatchKind, &[u8])>,
+    ) -> Result<(Doc, Vec<String>), ApiError> {
+        let shown = patch.map(|_| doc.value().to_string());
+        let wrong = |why: &dyn std::fmt::Display| match &shown {
+            None => self.wrong(why),
+            Some(shown) => super::patch::invalid_patch(shown, &why.to_string()),
+        };
+        let mut value = doc.into_value();
+        let head =
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": value["metadata"]});
+        let header = Schema::builtin().message_of("meta.k8s.io", "v1", "PartialObjectMetadata");
+        let mut decoded = orc_core::schema::check(&head, header).map_err(|error| wrong(&error))?;
+        value["metadata"] = decoded.value["metadata"].take();
+        let mut found: Vec<String> = decoded.strict.iter().map(ToString::to_string).collect();
+        found.extend(
+            prune::prune(&mut value, &spoken.version.schema, true).iter().map(|path| prune::unknown_field(path)),
+        );
+        default::drop_nulls(&mut value, &spoken.version.schema);
+        judge(Doc::from_value(value)?, found.into_iter(), options, &wrong)
     }
 
     fn wrong(&self, why: &dyn std::fmt::Display) -> ApiError {
-        let (kind, version) = (&self.info.kind, &self.info.storage.version);
+        let (kind, version) = (&self.info.kind, self.version());
         ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    }
+}
+
+/// What the client asked to be done about what a strict decoder found.
+fn judge(
+    clean: Doc,
+    strict: impl Iterator<Item = String>,
+    options: &WriteOptions,
+    wrong: &dyn Fn(&dyn std::fmt::Display) -> ApiError,
+) -> Result<(Doc, Vec<String>), ApiError> {
+    let mut found = options.strict.clone();
+    found.extend(strict.filter(|text| !options.strict.contains(text)));
+    match options.field_validation {
+        _ if found.is_empty() => Ok((clean, found)),
+        FieldValidation::Ignore => Ok((clean, Vec::new())),
+        FieldValidation::Warn => Ok((clean, found)),
+        FieldValidation::Strict => {
+            let all = format!("strict decoding error: {}", found.join(", "));
+            Err(wrong(&all))
+        }
     }
 }

@@ -35,7 +35,7 @@ impl Registry {
         options: &WriteOptions,
         who: &Identity,
     ) -> Result<Written, ApiError> {
-        let kind = self.kind(&key.resource)?;
+        let kind = self.kind_in(&key.resource, options.version.as_deref())?;
         for _ in 0..MAX_TRIES {
             let (stored, current) = self.current(&kind, key).await?;
             check_preconditions(&kind, &stored, delete)?;
@@ -91,6 +91,11 @@ impl Registry {
         if kind.info.kind == "Namespace" && kind.info.group.is_empty() {
             return Ok(namespace_step(current, now));
         }
+        if kind.info.kind == "CustomResourceDefinition"
+            && let Some(step) = super::custom::deletion_step(current, now)
+        {
+            return Ok(step);
+        }
         let grace = kind.rules.graceful_delete(current.value(), delete.grace_seconds);
         let propagation = if orphans(kind) { Propagation::Orphan } else { Propagation::Background };
         deletion_step(current, delete, &DeletionRules { grace, propagation }, now)
@@ -117,6 +122,7 @@ impl Registry {
     async fn mark(&self, kind: &Kind, key: &ObjectKey, at: Revision, doc: &Doc) -> Result<Arc<Stored>, ApiError> {
         let mut doc = doc.clone();
         kind.canonical(&mut doc);
+        let doc = self.store_form(kind, doc).await?;
         Ok(self.store.commit(key, Some(doc.to_body()), Expect::At(at), None).await?.stored)
     }
 

@@ -9,6 +9,7 @@ mod bind;
 mod claims;
 mod client;
 mod create;
+pub(crate) mod custom;
 mod decode;
 mod delete;
 mod evict;
@@ -21,12 +22,12 @@ mod token;
 mod update;
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use orc_core::ApiError;
 use orc_core::catalogue::Catalogue;
-use orc_core::env::{Rng, System};
+use orc_core::env::{Rng, System, Task};
 use orc_store::Store;
 use orc_store::store::FieldsOf;
 
@@ -38,6 +39,7 @@ use crate::identity::Identity;
 use crate::identity::service_account::Signer;
 use crate::rbac::{self, Authorizer};
 use claims::Ranges;
+use custom::Definitions;
 
 /// How often a write without a given revision starts over before it gives up.
 const MAX_TRIES: usize = 32;
@@ -55,7 +57,9 @@ pub struct RegistryOptions {
 /// Objects under Kubernetes' rules. Handles for callers come from [`Registry::client`].
 pub struct Registry {
     store: Arc<Store>,
-    catalogue: ArcSwap<Catalogue>,
+    definitions: Definitions,
+    /// The task that follows definitions; it ends with the registry.
+    following: OnceLock<Task>,
     system: System,
     authorizer: Arc<Authorizer>,
     configs: Configs,
@@ -75,8 +79,11 @@ impl Registry {
         let configs = Configs::start(&store, &system).await?;
         let webhooks = WebhookClient::new(Arc::new(StoreResolver::new(store.clone())), &system);
         let webhooks = ArcSwap::from_pointee(webhooks);
-        let catalogue = ArcSwap::new(Catalogue::builtin());
-        let registry = Arc::new(Self { store, catalogue, system, authorizer, configs, webhooks, ranges, signer: options.signer });
+        let definitions = Definitions::open(&store).await?;
+        let (signer, following) = (options.signer, OnceLock::new());
+        let registry =
+            Arc::new(Self { store, definitions, following, system, authorizer, configs, webhooks, ranges, signer });
+        let _ = registry.following.set(custom::follow(&registry));
         registry.repair_claims().await?;
         Ok(registry)
     }
@@ -117,7 +124,7 @@ impl Registry {
 
     /// What is served.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.load_full()
+        self.definitions.catalogue()
     }
 
     /// Who may do what.

@@ -3,7 +3,7 @@
 //! The algorithms are [`orc_core::apply`]; here stands what Kubernetes' handlers do around them. Ownership is taken of what the
 //! client sent with its defaults, before admission and the kind's own preparation, so that what the server adds is nobody's.
 
-use orc_core::apply::{self, BEFORE_FIRST_APPLY, Conflict, Manager, Managers, Place, Reach};
+use orc_core::apply::{self, BEFORE_FIRST_APPLY, Conflict, Manager, Managers, Reach};
 use orc_core::error::{Cause, Details};
 use orc_core::{ApiError, Doc, Reason};
 use orc_store::client::WriteOptions;
@@ -35,10 +35,6 @@ impl Writer<'_> {
 }
 
 impl Kind {
-    fn place(&self) -> Place {
-        self.message.map_or(Place::Free, Place::Message)
-    }
-
     /// The parts that a write through a sub-resource does not own.
     fn ignored(&self, sub: &str) -> &'static [&'static str] {
         match sub {

@@ -40,6 +40,9 @@ impl Kind {
     /// A patch may not make another object of an object.
     fn check_patched(&self, current: &Doc, patched: &Doc) -> Result<(), ApiError> {
         let (name, new) = (current.name(), patched.name());
+        if let Some(custom) = &self.custom {
+            self.check(patched, &custom.spoken.rules.check_type(patched.value()))?;
+        }
         if (patched.kind(), patched.api_version()) != (current.kind(), current.api_version()) {
             let why = format!("{} cannot become {} of {}", current.kind(), patched.kind(), patched.api_version());
             return Err(invalid_patch(&patched.value().to_string(), &why));
@@ -111,7 +114,8 @@ pub(super) fn go_print(value: &Value) -> String {
 }
 
 fn no_strategic() -> ApiError {
-    let message = "strategic merge patch is not supported for custom resources; use application/merge-patch+json";
+    let message = "the body of the request was in an unknown format - accepted media types include: \
+        application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
     ApiError::new(Reason::UnsupportedMediaType, message)
 }
 

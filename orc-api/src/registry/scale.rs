@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::Registry;
-use super::kind::Kind;
+use super::kind::{Custom, Kind};
+use crate::custom::scale::ScalePaths;
 use crate::identity::Identity;
 
 /// The Scale of an object.
@@ -16,6 +17,9 @@ use crate::identity::Identity;
 /// # Errors
 /// `InternalError` when the object's selector does not read.
 pub(super) fn of(kind: &Kind, doc: &Doc) -> Result<Doc, ApiError> {
+    if let Some(custom) = &kind.custom {
+        return Doc::from_value(custom_paths(custom)?.scale(doc.value())?);
+    }
     let number = |path: &[&str]| doc.at(path).and_then(Value::as_i64).unwrap_or_default();
     let selector = match doc.at(&["spec", "selector"]) {
         Some(selector) if kind.info.kind == "ReplicationController" => json!({"matchLabels": selector}),
@@ -43,7 +47,7 @@ impl Registry {
         options: &WriteOptions,
         who: &Identity,
     ) -> Result<Written, ApiError> {
-        let kind = self.kind(&key.resource)?;
+        let kind = self.kind_in(&key.resource, options.version.as_deref())?;
         let (stored, mut doc) = self.current(&kind, key).await?;
         doc.set(&["metadata", "resourceVersion"], stored.revision.to_string());
         if let Intent::Patch(PatchKind::Apply, bytes) = intent {
@@ -53,21 +57,28 @@ impl Registry {
             return scaled(&kind, written);
         }
         let (replicas, demanded) = wanted(&kind, &doc, &stored, intent)?;
+        let path = kind.custom.as_ref().map(custom_paths).transpose()?.map(|paths| paths.spec.clone());
         let intent: Modify = Arc::new(move |doc: &mut Doc| {
-            doc.set(&["spec", "replicas"], replicas);
+            match &path {
+                Some(path) => crate::custom::scale::put(doc.value_mut(), path, replicas.into())?,
+                None => doc.set(&["spec", "replicas"], replicas),
+            }
             if let Some(demanded) = demanded {
                 doc.set(&["metadata", "resourceVersion"], demanded.to_string());
             }
             Ok(())
         });
-        let written =
-            self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, who).await?;
+        let written = self.update_as(key, None, Some("scale"), &Intent::Modify(intent), options, who).await?;
         scaled(&kind, written)
     }
 
     /// The configuration of the object that a configuration of its Scale stands for.
     fn scale_config(&self, kind: &Kind, key: &ObjectKey, bytes: &[u8]) -> Result<Value, ApiError> {
         let config = super::patch::read(bytes)?;
+        if let Some(name) = kind.custom.as_ref().map(|_| config.pointer("/metadata/namespace")) {
+            let namespace = name.and_then(Value::as_str).unwrap_or_default();
+            return Err(ApiError::new(orc_core::Reason::Unknown, format!("failed to convert new object ({namespace}/{}; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1", key.name)).with_code(500));
+        }
         let text = |path: &str| config.pointer(path).and_then(Value::as_str).unwrap_or_default();
         if text("/kind") != "Scale" || text("/apiVersion") != "autoscaling/v1" {
             let (version, kind) = (text("/apiVersion"), text("/kind"));
@@ -92,6 +103,12 @@ fn scaled(kind: &Kind, written: Written) -> Result<Written, ApiError> {
     Ok(Written { outcome: Outcome::Unsaved(of(kind, &object)?), ..written })
 }
 
+/// Where a custom kind keeps what its Scale shows.
+fn custom_paths(custom: &Custom) -> Result<&ScalePaths, ApiError> {
+    let paths = custom.spoken.version.scale.as_ref();
+    paths.ok_or_else(|| ApiError::internal(format!("{} has no scale", custom.definition.name())))
+}
+
 fn wanted(kind: &Kind, doc: &Doc, stored: &Stored, intent: &Intent) -> Result<(i64, Option<Revision>), ApiError> {
     let scale = of(kind, doc)?;
     let next = match intent {
@@ -109,7 +126,7 @@ fn wanted(kind: &Kind, doc: &Doc, stored: &Stored, intent: &Intent) -> Result<(i
         other => return Err(ApiError::bad_request(format!("{other:?} does not apply to a scale"))),
     };
     let replicas = next.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or_default();
-    if replicas < 0 || replicas > i64::from(i32::MAX) {
+    if kind.custom.is_none() && (replicas < 0 || replicas > i64::from(i32::MAX)) {
         let spec = orc_core::validation::FieldPath::new("spec");
         let path = spec.child("replicas");
         let error =

@@ -45,7 +45,7 @@ impl Registry {
         options: &WriteOptions,
         who: &Identity,
     ) -> Result<Written, ApiError> {
-        let kind = self.kind(&key.resource)?;
+        let kind = self.kind_in(&key.resource, options.version.as_deref())?;
         let mut charges = Charges::default();
         for _ in 0..MAX_TRIES {
             let (stored, current) = match self.current(&kind, key).await {
@@ -202,6 +202,7 @@ impl Registry {
             return Ok(Written { outcome: Outcome::Unsaved(doc), code: 200, warnings });
         }
         let claim = self.take_claims(key, &mut doc, plan).await.map_err(|e| (e, false))?;
+        let doc = self.store_form(kind, doc).await.map_err(|e| (e, false))?;
         let body = doc.to_body();
         if body == stored.body {
             return Ok(Written { outcome: Outcome::Persisted(stored.clone()), code: 200, warnings });

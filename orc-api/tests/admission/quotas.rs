@@ -21,7 +21,9 @@ async fn two_servers_do_not_exceed_one_quota() {
     let hard = json!({"count/configmaps": "7"});
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}});
     servers[0].create("resourcequotas", quota).await.unwrap();
-    servers[0].status(key("resourcequotas", "q"), json!({"status": {"hard": hard, "used": {"count/configmaps": "0"}}})).await;
+    servers[0]
+        .status(key("resourcequotas", "q"), json!({"status": {"hard": hard, "used": {"count/configmaps": "0"}}}))
+        .await;
     let names: Vec<String> = (0..20).map(|i| format!("c{i}")).collect();
     let writes = names.iter().enumerate().map(|(i, name)| servers[i % 2].config(name, json!({}), json!({})));
     let results = join_all(writes).await;

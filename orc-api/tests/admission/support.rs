@@ -23,12 +23,16 @@ pub(crate) async fn server(backend: Arc<dyn Backend>, system: &System) -> Server
     let store = Store::open(backend, Registry::fields(), system.clone()).await.unwrap();
     let key = rcgen::KeyPair::generate().unwrap().serialize_der();
     let cidr = (Ipv4Addr::new(10, 96, 0, 0), 24);
-    let options =
-        RegistryOptions { service_cidr: cidr, node_ports: (30000, 30100), signer: Arc::new(Signer::new(&key).unwrap()) };
+    let options = RegistryOptions {
+        service_cidr: cidr,
+        node_ports: (30000, 30100),
+        signer: Arc::new(Signer::new(&key).unwrap()),
+    };
     let registry = Registry::open(store, options, system.clone()).await.unwrap();
     let client = registry.client(Identity::admin(), "test");
     let server = Server { registry, client };
-    let made = server.create("namespaces", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "d"}})).await;
+    let made =
+        server.create("namespaces", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "d"}})).await;
     assert!(made.is_ok() || made.is_err_and(|error| error.is_already_exists()));
     server
 }
@@ -53,7 +57,8 @@ impl Server {
     /// A config map with labels and data.
     pub(crate) async fn config(&self, name: &str, labels: Value, data: Value) -> Result<Written, ApiError> {
         let metadata = json!({"name": name, "namespace": "d", "labels": labels});
-        self.create("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})).await
+        self.create("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}))
+            .await
     }
 
     pub(crate) async fn patch(&self, key: ObjectKey, patch: Value) -> Result<Written, ApiError> {

@@ -12,6 +12,7 @@ mod garbage;
 mod namespace;
 mod node;
 mod per_namespace;
+mod quota;
 mod replicaset;
 mod support;
 
@@ -32,6 +33,7 @@ pub use garbage::garbage_collector;
 pub use namespace::namespace;
 pub use node::{node_lifecycle, pod_garbage_collector};
 pub use per_namespace::{root_ca, service_account};
+pub use quota::resource_quota;
 pub use replicaset::replicaset;
 
 use crate::{Controller, LoopStatus};
@@ -87,6 +89,7 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("namespace-controller", &|env| namespace(env, kinds.clone())),
         make("service-account-controller", &service_account),
         make("root-ca-cert-publisher", &|env| root_ca(env, config.root_ca.clone())),
+        make("resourcequota-controller", &resource_quota),
         make("replicaset-controller", &replicaset),
         make("deployment-controller", &deployment),
         make("endpoint-controller", &endpoints),

@@ -44,7 +44,11 @@ pub(super) async fn remote(context: &Arc<Context>, request: &Parts, parts: &[&st
     let runtime = context.runtime.clone();
     let asked = exec.then(|| command.clone());
     let start = Box::pin(async move {
-        if exec { runtime.exec(&id, &ExecRequest { command, streams }).await } else { runtime.attach(&id, streams).await }
+        if exec {
+            runtime.exec(&id, &ExecRequest { command, streams }).await
+        } else {
+            runtime.attach(&id, streams).await
+        }
     });
     let (theirs, ours) = tokio::io::duplex(BUFFER);
     let work = Work { start, command: asked, streams };
@@ -61,9 +65,8 @@ pub(super) async fn forward(context: &Arc<Context>, request: &Parts, parts: &[&s
     };
     upgradeable(request)?;
     let view = view(context, namespace, name, uid)?;
-    let id = any_running(&view.status).ok_or_else(|| {
-        ApiError::bad_request(format!("unable to forward port because pod {name:?} is not running"))
-    })?;
+    let id = any_running(&view.status)
+        .ok_or_else(|| ApiError::bad_request(format!("unable to forward port because pod {name:?} is not running")))?;
     let (protocol, answer) = negotiate(&request.headers, Purpose::Forward)?;
     let ports = match protocol {
         streaming::Protocol::Channels { .. } => ports(&pairs_of(request.uri.query().unwrap_or_default()))?,

@@ -131,6 +131,9 @@ impl Server {
             if connection.closed
                 && let Some(pid) = connection.waits_for
             {
+                // It leads a process group of its own: what it started goes with it, unless that left the group. By its
+                // number as well, for it may not have made the group yet.
+                let _ = sys::kill(-pid, sys::SIGKILL);
                 let _ = sys::kill(pid, sys::SIGKILL);
             }
             !connection.closed

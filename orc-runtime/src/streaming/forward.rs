@@ -42,13 +42,7 @@ pub(crate) struct Target {
 }
 
 /// Serves one client to its end. `ports`: those of the request, for WebSocket channels.
-pub(crate) async fn forward(
-    connection: Connection,
-    protocol: Protocol,
-    target: Target,
-    ports: Vec<u16>,
-    clock: Clock,
-) {
+pub(crate) async fn forward(connection: Connection, protocol: Protocol, target: Target, ports: Vec<u16>, clock: Clock) {
     let (source, sink, activity) = match protocol {
         Protocol::Spdy { .. } => transport::plain(connection),
         Protocol::Tunnel => transport::messages(connection, false).await,
@@ -56,8 +50,13 @@ pub(crate) async fn forward(
             let (source, sink, activity) = transport::messages(connection, base64).await;
             let (sender, messages) = mpsc::channel(QUEUE);
             let body = channels(source, base64, sender, &target, &ports, &clock);
-            return supervise(body, transport::write(NumberCode(base64), sink, messages, clock.clone()), &activity, &clock)
-                .await;
+            return supervise(
+                body,
+                transport::write(NumberCode(base64), sink, messages, clock.clone()),
+                &activity,
+                &clock,
+            )
+            .await;
         }
     };
     let (sender, frames) = mpsc::channel(QUEUE);
@@ -79,7 +78,8 @@ async fn exchange<T>(
 ) -> Result<(), String> {
     let (pod, uid) = &target.pod;
     let said = |why: String| format!("error forwarding port {port} to pod {pod}, uid {uid}: {why}");
-    let stream = target.runtime.port_forward(&target.sandbox, port).await.map_err(|error| said(error.full_message()))?;
+    let stream =
+        target.runtime.port_forward(&target.sandbox, port).await.map_err(|error| said(error.full_message()))?;
     let (mut reading, mut writing) = tokio::io::split(stream);
     let mut up = std::pin::pin!(async {
         while let Some(bytes) = from_client.recv().await {
@@ -209,13 +209,17 @@ impl Pairs<'_> {
     /// Connects, once a pair is whole.
     fn start(&mut self, id: u32) {
         let whole = self.pairs.iter_mut().find(|(_, pair)| {
-            pair.task.is_none() && pair.error.is_some() && pair.data.is_some_and(|(data, _)| data == id || pair.error == Some(id))
+            pair.task.is_none()
+                && pair.error.is_some()
+                && pair.data.is_some_and(|(data, _)| data == id || pair.error == Some(id))
         });
         let Some((name, pair)) = whole else { return };
-        let (Some((data, port)), Some(error), Some(from_client)) = (pair.data, pair.error, pair.from_client.take()) else {
+        let (Some((data, port)), Some(error), Some(from_client)) = (pair.data, pair.error, pair.from_client.take())
+        else {
             return;
         };
-        let (target, clock, frames, name) = (self.target.clone(), self.clock.clone(), self.frames.clone(), name.clone());
+        let (target, clock, frames, name) =
+            (self.target.clone(), self.clock.clone(), self.frames.clone(), name.clone());
         let work = async move {
             let wrap = |bytes| Frame::Data { id: data, fin: false, bytes };
             let told = match exchange(&target, port, from_client, &clock, &frames, wrap).await {

@@ -196,16 +196,19 @@ async fn write(program: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Res
 fn last_size(pending: &mut Vec<u8>, bytes: &[u8]) -> Option<TerminalSize> {
     pending.extend_from_slice(bytes);
     let mut texts = serde_json::Deserializer::from_slice(pending).into_iter::<Size>();
-    let mut found = None;
-    let mut broken = false;
-    for size in texts.by_ref() {
+    let (mut found, mut used, mut broken) = (None, 0, false);
+    while let Some(size) = texts.next() {
         match size {
             Ok(size) => found = Some(TerminalSize { width: size.width, height: size.height }),
-            Err(error) => broken = !error.is_eof(),
+            Err(error) => {
+                // A text that is cut short waits for its rest.
+                broken = !error.is_eof();
+                break;
+            }
         }
+        used = texts.byte_offset();
     }
-    let used = texts.byte_offset();
-    pending.drain(..used.min(pending.len()));
+    pending.drain(..used);
     if broken || pending.len() > RESIZE_LIMIT {
         pending.clear();
     }

@@ -71,8 +71,7 @@ pub(super) fn plain(connection: Connection) -> (Source, Sink, Activity) {
 
 /// A connection that is a WebSocket; `text`: messages are sent as text.
 pub(super) async fn messages(connection: Connection, text: bool) -> (Source, Sink, Activity) {
-    let limits =
-        WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT)).max_frame_size(Some(MESSAGE_LIMIT));
+    let limits = WebSocketConfig::default().max_message_size(Some(MESSAGE_LIMIT)).max_frame_size(Some(MESSAGE_LIMIT));
     let socket = WebSocketStream::from_raw_socket(connection, Role::Server, Some(limits)).await;
     let (sink, from) = socket.split();
     halves(Reading::Messages(from), Writing::Messages { sink, text })
@@ -120,7 +119,9 @@ impl Sink {
                 half.write_all(&bytes).await?;
                 half.flush().await
             }
-            Writing::Messages { sink, text: false } => sink.send(Message::Binary(bytes)).await.map_err(io::Error::other),
+            Writing::Messages { sink, text: false } => {
+                sink.send(Message::Binary(bytes)).await.map_err(io::Error::other)
+            }
             Writing::Messages { sink, text: true } => {
                 let text = bytes.try_into().map_err(io::Error::other)?;
                 sink.send(Message::Text(text)).await.map_err(io::Error::other)

@@ -56,7 +56,7 @@ pub(super) enum Incoming {
     /// WebSocket messages.
     Channels { source: Source, base64: bool, version: u8 },
     /// SPDY frames.
-    Spdy(SpdyReader),
+    Spdy(Box<SpdyReader>),
 }
 
 /// The client is gone.
@@ -182,7 +182,7 @@ impl SpdyReader {
             () = clock.sleep(STREAM_PATIENCE) => return None,
         }
         let outgoing = Outgoing::Spdy { frames: self.frames.clone(), ids };
-        Some((Incoming::Spdy(self), outgoing))
+        Some((Incoming::Spdy(Box::new(self)), outgoing))
     }
 
     async fn heard(&mut self) -> Option<Heard> {

@@ -184,6 +184,9 @@ pub struct WriteOptions {
     pub strict: Vec<String>,
     /// What must hold.
     pub preconditions: Preconditions,
+    /// The version that the caller speaks, such as `v1beta1`, for kinds whose versions differ in more than their names;
+    /// `None` is the version that objects are stored in.
+    pub version: Option<Name>,
 }
 
 /// A write.

@@ -39,6 +39,8 @@ pub(crate) struct Core {
     /// Whether the task that follows the feed has ended: nothing will be applied any more.
     pub(crate) stopped: watch::Sender<bool>,
     fields: FieldsOf,
+    /// Selectable fields that were declared after the store was opened; they go before `fields`.
+    declared: RwLock<BTreeMap<ResourceId, Arc<[String]>>>,
     resources: RwLock<Resources>,
 }
 
@@ -75,6 +77,7 @@ impl Core {
             closing: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
             fields,
+            declared: RwLock::default(),
             resources,
         }
     }
@@ -121,7 +124,18 @@ impl Core {
 
     /// Reads the head of a body.
     pub(crate) fn head(&self, key: &ObjectKey, body: &Bytes) -> Result<Head, ApiError> {
-        Head::parse(body, &(self.fields)(&key.resource))
+        let declared = self.declared.read().get(&key.resource).cloned();
+        Head::parse(body, &declared.unwrap_or_else(|| (self.fields)(&key.resource)))
+    }
+
+    /// Notes the selectable fields of a resource; says whether they are others than before.
+    pub(crate) fn declare(&self, id: &ResourceId, fields: Arc<[String]>) -> bool {
+        let before = self.declared.read().get(id).cloned().unwrap_or_else(|| (self.fields)(id));
+        if before == fields {
+            return false;
+        }
+        self.declared.write().insert(id.clone(), fields);
+        true
     }
 
     /// Reads a record.

@@ -156,6 +156,24 @@ impl Store {
         self.core.refresh(resource)
     }
 
+    /// Says which fields of a resource are selectable from now on, in the place of what the function given to
+    /// [`Store::open`] says. Where that changes anything, the heads of its objects are read again, at a cost of their number,
+    /// and its watchers list again.
+    ///
+    /// # Errors
+    /// As [`Store::refresh_fields`].
+    pub fn declare_fields(&self, resource: &ResourceId, fields: Arc<[String]>) -> Result<(), ApiError> {
+        if self.core.declare(resource, fields) { self.core.refresh(resource) } else { Ok(()) }
+    }
+
+    /// Ends the watches of a resource with `Expired`: those who follow it list again.
+    ///
+    /// # Errors
+    /// As [`Store::refresh_fields`].
+    pub fn end_watches(&self, resource: &ResourceId) -> Result<(), ApiError> {
+        self.core.refresh(resource)
+    }
+
     /// The backend.
     pub fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend

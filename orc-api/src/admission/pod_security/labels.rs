@@ -130,8 +130,7 @@ impl Policy {
         for mode in ["enforce", "audit", "warn"] {
             for (name, versioned) in [(format!("{PREFIX}{mode}"), false), (format!("{PREFIX}{mode}-version"), true)] {
                 let Some(text) = labels.and_then(|l| l.get(&name)).and_then(Value::as_str) else { continue };
-                let read =
-                    if versioned { text.parse::<Version>().map(drop) } else { text.parse::<Level>().map(drop) };
+                let read = if versioned { text.parse::<Version>().map(drop) } else { text.parse::<Level>().map(drop) };
                 if let Err(why) = read {
                     out.push((name, text.to_owned(), why.to_string()));
                 }

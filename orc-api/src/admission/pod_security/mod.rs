@@ -76,7 +76,8 @@ pub fn violations(standard: Standard, metadata: &Value, spec: &Value) -> Vec<Vio
 
 /// The violations in one line: `privileged (container "c" must not ...), hostPort (...)`.
 pub fn describe(violations: &[Violation]) -> String {
-    let one = |v: &Violation| if v.detail.is_empty() { v.reason.clone() } else { format!("{} ({})", v.reason, v.detail) };
+    let one =
+        |v: &Violation| if v.detail.is_empty() { v.reason.clone() } else { format!("{} ({})", v.reason, v.detail) };
     violations.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 

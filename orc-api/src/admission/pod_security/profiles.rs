@@ -15,11 +15,7 @@ fn annotations<'a>(pod: &Subject<'a>) -> impl Iterator<Item = (&'a String, &'a s
 }
 
 /// A part of a security context of the pod and of its containers whose `type` is not fine: who set it, and to what.
-fn bad_types<'a>(
-    spec: &'a Value,
-    field: &str,
-    fine: impl Fn(&str) -> bool,
-) -> Option<(String, BTreeSet<&'a str>)> {
+fn bad_types<'a>(spec: &'a Value, field: &str, fine: impl Fn(&str) -> bool) -> Option<(String, BTreeSet<&'a str>)> {
     let path = format!("securityContext.{field}.type");
     let given = |value: &'a Value| {
         at(value, &format!("securityContext.{field}"))?;

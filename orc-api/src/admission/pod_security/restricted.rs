@@ -61,7 +61,8 @@ pub(super) fn volumes(pod: &Subject<'_>) -> Option<Violation> {
     let (mut names, mut kinds) = (Vec::new(), BTreeSet::new());
     for volume in list(pod.spec, "volumes") {
         let sources = volume.as_object().into_iter().flatten();
-        let source = sources.filter(|(key, value)| *key != "name" && !value.is_null()).map(|(key, _)| key.as_str()).next();
+        let source =
+            sources.filter(|(key, value)| *key != "name" && !value.is_null()).map(|(key, _)| key.as_str()).next();
         match source {
             Some(kind) if VOLUMES.contains(&kind) => {}
             other => {
@@ -70,13 +71,10 @@ pub(super) fn volumes(pod: &Subject<'_>) -> Option<Violation> {
             }
         }
     }
-    let (verb, noun) = (
-        plural("uses", "use", names.len()),
-        plural("restricted volume type", "restricted volume types", kinds.len()),
-    );
-    let detail = || {
-        format!("{} {} {verb} {noun} {}", plural("volume", "volumes", names.len()), quoted(&names), quoted(&kinds))
-    };
+    let (verb, noun) =
+        (plural("uses", "use", names.len()), plural("restricted volume type", "restricted volume types", kinds.len()));
+    let detail =
+        || format!("{} {} {verb} {noun} {}", plural("volume", "volumes", names.len()), quoted(&names), quoted(&kinds));
     (!names.is_empty()).then(|| Violation::new("restricted volume types", detail()))
 }
 

@@ -49,18 +49,28 @@ impl WebhookClient {
         if ask.dry_run && !hook.dry_run {
             return Err(WebhookError::DryRun(hook.name.clone()));
         }
-        let body = review::request(hook, ask, version, uid).to_string().into();
-        let answer = match tokio::time::timeout(hook.timeout, self.post(hook, body)).await {
-            Ok(Ok(bytes)) => review::answer(hook, &bytes, uid, mutating),
-            Ok(Err(why)) => Err(format!("failed to call webhook: {why}")),
-            Err(_) => Err("failed to call webhook: context deadline exceeded".to_owned()),
-        };
-        match answer {
+        match self.answer(hook, ask, version, uid, mutating).await {
             Err(why) if hook.ignore_failure => {
                 tracing::warn!(webhook = hook.name, %why, "a webhook failed and its failurePolicy is Ignore");
                 Ok(Verdict::default())
             }
             other => other.map_err(|why| WebhookError::Call { name: hook.name.clone(), why }),
+        }
+    }
+
+    async fn answer(
+        &self,
+        hook: &Hook,
+        ask: &Attributes<'_>,
+        version: &str,
+        uid: &str,
+        mutating: bool,
+    ) -> Result<Verdict, String> {
+        let body = review::request(hook, ask, version, uid)?.to_string().into();
+        match tokio::time::timeout(hook.timeout, self.post(hook, body)).await {
+            Ok(Ok(bytes)) => review::answer(hook, &bytes, uid, mutating),
+            Ok(Err(why)) => Err(format!("failed to call webhook: {why}")),
+            Err(_) => Err("failed to call webhook: context deadline exceeded".to_owned()),
         }
     }
 }

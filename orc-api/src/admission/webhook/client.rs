@@ -167,7 +167,12 @@ fn target(hook: &Hook) -> Result<Target, String> {
     match &hook.place {
         Place::Service { namespace, name, port, path } => {
             let host = format!("{name}.{namespace}.svc");
-            Ok(Target { authority: format!("{host}:{port}"), host, port: *port, path: format!("{path}?timeout={seconds}s") })
+            Ok(Target {
+                authority: format!("{host}:{port}"),
+                host,
+                port: *port,
+                path: format!("{path}?timeout={seconds}s"),
+            })
         }
         Place::Url(url) => {
             let uri: Uri = url.parse().map_err(|error| format!("parse {url:?}: {error}"))?;

@@ -64,7 +64,9 @@ impl Hook {
         let compile = |(i, hook): (usize, &Value)| {
             Self::compile((name.to_owned(), i), hook)
                 .map(Arc::new)
-                .inspect_err(|error| tracing::warn!(configuration = name, index = i, %error, "a webhook does not compile"))
+                .inspect_err(
+                    |error| tracing::warn!(configuration = name, index = i, %error, "a webhook does not compile"),
+                )
                 .ok()
         };
         hooks.enumerate().filter_map(compile).collect()

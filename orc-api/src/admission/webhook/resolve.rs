@@ -47,7 +47,8 @@ impl ServiceResolver for StoreResolver {
     async fn resolve(&self, namespace: &str, name: &str, port: u16) -> Result<SocketAddr, String> {
         let key = ObjectKey::namespaced(ResourceId::new("", "services"), namespace, name);
         let found = self.store.find(&key).await.map_err(|error| error.to_string())?;
-        let service = found.ok_or_else(|| format!("service {name:?} not found"))?.to_doc().map_err(|e| e.to_string())?;
+        let service =
+            found.ok_or_else(|| format!("service {name:?} not found"))?.to_doc().map_err(|e| e.to_string())?;
         let ports = service.at(&["spec", "ports"]).and_then(Value::as_array).into_iter().flatten();
         let wanted = ports.clone().find(|p| p.get("port").and_then(Value::as_u64) == Some(u64::from(port)));
         let wanted = wanted.ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;

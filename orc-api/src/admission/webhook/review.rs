@@ -1,6 +1,6 @@
 //! AdmissionReview: what a webhook is told, and what it answers.
 
-use orc_core::ApiError;
+use orc_core::{ApiError, Doc};
 use serde_json::{Value, json};
 
 use super::config::Hook;
@@ -23,26 +23,21 @@ pub struct Verdict {
 const MAX_WARNING: usize = 256;
 
 /// The review of a request, in a webhook's version of AdmissionReview and the version that its rules matched.
-pub(super) fn request(hook: &Hook, ask: &Attributes<'_>, version: &str, uid: &str) -> Value {
+///
+/// # Errors
+/// When the object does not convert to that version.
+pub(super) fn request(hook: &Hook, ask: &Attributes<'_>, version: &str, uid: &str) -> Result<Value, String> {
     let (mut resource, mut kind) = (ask.resource_json(), ask.kind_json());
     let (own_resource, own_kind) = (resource.clone(), kind.clone());
     if ask.is_main() {
         resource["version"] = version.into();
         kind["version"] = version.into();
     }
-    let shown = |value: &Value| {
-        let mut value = value.clone();
-        if ask.is_main() && value.is_object() {
-            let group = &ask.info.group;
-            value["apiVersion"] =
-                if group.is_empty() { version.into() } else { format!("{group}/{version}").into() };
-        }
-        value
-    };
+    let shown = |value: &Value| convert(ask, version, value);
     let mut request = json!({
         "uid": uid, "kind": kind, "resource": resource, "requestKind": own_kind, "requestResource": own_resource,
         "operation": ask.operation.as_str(), "userInfo": ask.user_json(),
-        "object": shown(ask.new_value()), "oldObject": shown(ask.old_value()),
+        "object": shown(ask.new_value())?, "oldObject": shown(ask.old_value())?,
         "dryRun": ask.dry_run, "options": ask.options,
     });
     if !ask.is_main() {
@@ -57,7 +52,26 @@ pub(super) fn request(hook: &Hook, ask: &Attributes<'_>, version: &str, uid: &st
         request["namespace"] = namespace.as_str().into();
     }
     let api = format!("admission.k8s.io/{}", hook.review_version);
-    json!({"kind": "AdmissionReview", "apiVersion": api, "request": request})
+    Ok(json!({"kind": "AdmissionReview", "apiVersion": api, "request": request}))
+}
+
+/// An object in the version that a webhook's rules match.
+fn convert(ask: &Attributes<'_>, version: &str, value: &Value) -> Result<Value, String> {
+    if !ask.is_main() || !value.is_object() || *version == *ask.info.storage.version {
+        return Ok(value.clone());
+    }
+    let group = &ask.info.group;
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    if ask.info.custom {
+        // Versions of one definition differ in name only (conversion strategy None).
+        let mut value = value.clone();
+        value["apiVersion"] = api_version.into();
+        return Ok(value);
+    }
+    let converted = Doc::from_value(value.clone())
+        .and_then(|doc| crate::convert::from_storage(&ask.key.resource, &api_version, doc))
+        .map_err(|error| format!("failed to call webhook: {error}"))?;
+    Ok(converted.into_value())
 }
 
 /// Reads an answer.
@@ -78,7 +92,9 @@ pub(super) fn answer(hook: &Hook, body: &[u8], uid: &str, mutating: bool) -> Res
     if hook.review_version == "v1" || !api.is_empty() {
         if (api.as_str(), kind.as_str()) != (wanted.as_str(), "AdmissionReview") {
             let got = format!("{api}, Kind={kind}");
-            return Err(format!("invalid admission response: expected webhook response of {wanted}, Kind=AdmissionReview, got {got}"));
+            return Err(format!(
+                "invalid admission response: expected webhook response of {wanted}, Kind=AdmissionReview, got {got}"
+            ));
         }
         let got = text(response, "uid");
         if hook.review_version == "v1" && got != uid {

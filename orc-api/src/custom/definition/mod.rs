@@ -59,7 +59,8 @@ pub fn check_schemas(definition: &Value) -> FieldErrors {
     each.flatten().collect()
 }
 
-fn check_schema(schema: &Value, above: &FieldPath<'_>) -> FieldErrors {
+/// Checks one schema that stands in `openAPIV3Schema` below a path.
+pub(crate) fn check_schema(schema: &Value, above: &FieldPath<'_>) -> FieldErrors {
     let path = above.child("openAPIV3Schema");
     if schema.is_null() {
         // That there is none is the object's own rule.

@@ -42,11 +42,7 @@ impl Scheme {
 ///
 /// # Errors
 /// 503 when the backend cannot be reached or breaks off.
-pub(super) async fn send(
-    scheme: Scheme,
-    address: &str,
-    request: Request<Body>,
-) -> Result<Response<Body>, ApiError> {
+pub(super) async fn send(scheme: Scheme, address: &str, request: Request<Body>) -> Result<Response<Body>, ApiError> {
     let unreachable = |error: &dyn std::fmt::Display| {
         ApiError::unavailable(format!("error trying to reach service: dial tcp {address}: {error}"))
     };

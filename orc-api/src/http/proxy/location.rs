@@ -99,7 +99,8 @@ impl Locator {
     async fn pod(&self, scheme: Scheme, name: &str, port: &str) -> Result<Location, ApiError> {
         let pod: Arc<Pod> = self.read("pods", name).await?;
         let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-        let first = containers.flat_map(|c| c.ports.iter().flatten()).next().map(|port| port.container_port.to_string());
+        let first =
+            containers.flat_map(|c| c.ports.iter().flatten()).next().map(|port| port.container_port.to_string());
         let port = if port.is_empty() { first.unwrap_or_default() } else { port.to_owned() };
         let ips = pod.status.as_ref().and_then(|status| status.pod_ips.as_ref()).and_then(|ips| ips.first());
         let ip = proxyable(ips.map(|ip| ip.ip.as_str()).unwrap_or_default())?;

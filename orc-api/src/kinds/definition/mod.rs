@@ -1,11 +1,9 @@
-//! Custom resource definitions: names, versions and sub-resources; their schemas are checked in [`schema`].
-//!
-//! CEL rules inside schemas are not compiled here.
-
-mod schema;
+//! Custom resource definitions: names, versions and sub-resources. Their schemas, with the rules in CEL, are checked by
+//! [`crate::custom::definition`].
 
 use super::rules::{Generation, Kind};
 use super::tree::*;
+use crate::custom::definition::check_schema;
 use orc_core::validation::{FieldErrors, FieldPath, names};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -20,7 +18,10 @@ pub(super) static DEFINITION: Kind = Kind {
     default,
     prepare_create,
     prepare_update,
-    validate,
+    validate: |object, e| {
+        named(object, e);
+        validate(object, e);
+    },
     validate_update: |new, old, e| {
         validate(new, e);
         established(new, old, e);
@@ -64,13 +65,19 @@ fn prepare_update(new: &mut Value, _old: &Value) {
     }
 }
 
-fn validate(object: &Value, e: &mut FieldErrors) {
+/// The name follows from the spec; an update changes neither, and says so of the field that it changed.
+fn named(object: &Value, e: &mut FieldErrors) {
     let (spec, meta) = (get(object, "spec"), FieldPath::new("metadata"));
     let name = text(get(object, "metadata"), "name");
     let (group, plural) = (text(spec, "group"), text(at(object, "spec.names"), "plural"));
     if name != format!("{plural}.{group}") {
         e.invalid(&meta.child("name"), name, "must be spec.names.plural+\".\"+spec.group");
     }
+}
+
+fn validate(object: &Value, e: &mut FieldErrors) {
+    let spec = get(object, "spec");
+    let group = text(spec, "group");
     self::group(group, e);
     e.supported(&SPEC.child("scope"), text(spec, "scope"), &["Cluster", "Namespaced"]);
     versions(spec, e);
@@ -171,13 +178,11 @@ fn version_parts(spec: &Value, e: &mut FieldErrors) {
         let here = path.index(i);
         let schema = at_schema(version);
         if shared("schema") {
-            if i == 0 && !schema.is_null() {
-                let root = SPEC.child("validation");
-                schema::root(schema, &root.child("openAPIV3Schema"), e);
+            if i == 0 {
+                e.extend(check_schema(schema, &SPEC.child("validation")));
             }
-        } else if !schema.is_null() {
-            let root = here.child("schema");
-            schema::root(schema, &root.child("openAPIV3Schema"), e);
+        } else {
+            e.extend(check_schema(schema, &here.child("schema")));
         }
         for (field, check) in PARTS {
             if shared(field) {

@@ -89,7 +89,9 @@ fn too_loose(
 ) -> Option<String> {
     let head = format!("{name} max limit to request ratio per {kind} is {most}");
     let some = |amount: Option<&Quantity>| amount.copied().filter(|amount| !amount.is_zero());
-    let Some(request) = some(request) else { return Some(format!("{head}, but no request is specified or request is 0")) };
+    let Some(request) = some(request) else {
+        return Some(format!("{head}, but no request is specified or request is 0"));
+    };
     let Some(limit) = some(limit) else { return Some(format!("{head}, but no limit is specified or limit is 0")) };
     let ratio = limit.as_f64() / request.as_f64();
     (ratio > most.as_f64()).then(|| format!("{head}, but provided ratio is {ratio:.6}"))

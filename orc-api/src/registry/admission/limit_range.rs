@@ -1,7 +1,7 @@
 //! The limits of a namespace: defaults for containers, bounds for containers, pods and claims (LimitRanger).
 
-use orc_core::quota::pod::{Side, total};
 use orc_core::quota::amounts;
+use orc_core::quota::pod::{Side, total};
 use orc_core::{ApiError, Doc, ResourceId};
 use orc_store::client::{Freshness, ListOptions, Scope};
 use serde_json::{Map, Value, json};
@@ -58,11 +58,12 @@ fn applies(ask: &Attributes<'_>) -> bool {
     if ask.old.is_some_and(|old| old.at(&["metadata", "deletionTimestamp"]).is_some()) {
         return false;
     }
-    match (ask.resource(), ask.subresource, ask.operation) {
-        ("pods", "", Operation::Create) | ("pods", "resize", Operation::Update) => true,
-        ("persistentvolumeclaims", "", Operation::Create | Operation::Update) => true,
-        _ => false,
-    }
+    matches!(
+        (ask.resource(), ask.subresource, ask.operation),
+        ("pods", "", Operation::Create)
+            | ("pods", "resize", Operation::Update)
+            | ("persistentvolumeclaims", "", Operation::Create | Operation::Update)
+    )
 }
 
 fn limits(range: &Doc) -> impl Iterator<Item = &Value> {

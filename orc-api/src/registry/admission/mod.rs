@@ -114,9 +114,11 @@ impl Registry {
     pub(super) async fn mutate(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
         self.built_in(kind, ask).await?;
         let mut seen = Vec::new();
-        if self.mutating_webhooks(kind, ask, &mut seen, false).await? {
+        let by_policies = self.mutating_policies(kind, ask, false).await?;
+        if self.mutating_webhooks(kind, ask, &mut seen, false).await? || by_policies {
             // Somebody changed the object: the built-in plugins and those who ask for it look once more.
             self.built_in(kind, ask).await?;
+            self.mutating_policies(kind, ask, true).await?;
             self.mutating_webhooks(kind, ask, &mut seen, true).await?;
         }
         Ok(())

@@ -40,7 +40,8 @@ impl Registry {
         let found = |standard: Standard| describe(&violations(standard, &holder["metadata"], &holder["spec"]));
         let enforced = if pod { found(policy.enforce) } else { String::new() };
         let (audited, warned) = (found(policy.audit), found(policy.warn));
-        let note = |standard: Standard, found: &str| format!("would violate PodSecurity {:?}: {found}", standard.to_string());
+        let note =
+            |standard: Standard, found: &str| format!("would violate PodSecurity {:?}: {found}", standard.to_string());
         let (audit, warning) = (note(policy.audit, &audited), note(policy.warn, &warned));
         if !audited.is_empty() {
             ask.audit.push(("pod-security.kubernetes.io/audit-violations".to_owned(), audit));
@@ -61,8 +62,10 @@ impl Registry {
         if !broken.is_empty() && (ask.old.is_none() || Policy::broken(old) != broken) {
             let labels = FieldPath::new("metadata");
             let labels = labels.child("labels");
-            let errors: Vec<FieldError> =
-                broken.iter().map(|(label, value, why)| FieldError::invalid(&labels.key(label), value.as_str(), why.as_str())).collect();
+            let errors: Vec<FieldError> = broken
+                .iter()
+                .map(|(label, value, why)| FieldError::invalid(&labels.key(label), value.as_str(), why.as_str()))
+                .collect();
             return Err(ApiError::invalid("", "Namespace", ask.name(), &errors));
         }
         let (before, after) = (Policy::of(old).enforce, Policy::of(new).enforce);
@@ -112,7 +115,11 @@ impl Registry {
 /// Where a workload keeps the pod that it makes.
 fn template(resource: &str) -> Option<&'static str> {
     match resource {
-        "deployments.apps" | "replicasets.apps" | "statefulsets.apps" | "daemonsets.apps" | "jobs.batch"
+        "deployments.apps"
+        | "replicasets.apps"
+        | "statefulsets.apps"
+        | "daemonsets.apps"
+        | "jobs.batch"
         | "replicationcontrollers" => Some("/spec/template"),
         "cronjobs.batch" => Some("/spec/jobTemplate/spec/template"),
         "podtemplates" => Some("/template"),
@@ -125,9 +132,14 @@ fn significant(ask: &Attributes<'_>) -> bool {
     let facts = |pod: &Value| {
         let list = |name: &str| -> Vec<Value> {
             let all = pod.pointer(&format!("/spec/{name}")).and_then(Value::as_array);
-            all.into_iter().flatten().map(|c| Value::from(vec![c["name"].clone(), c["image"].clone(), c["securityContext"].clone()])).collect()
+            all.into_iter()
+                .flatten()
+                .map(|c| Value::from(vec![c["name"].clone(), c["image"].clone(), c["securityContext"].clone()]))
+                .collect()
         };
-        let notes: Vec<(String, Value)> = pod.pointer("/metadata/annotations").and_then(Value::as_object)
+        let notes: Vec<(String, Value)> = pod
+            .pointer("/metadata/annotations")
+            .and_then(Value::as_object)
             .into_iter()
             .flatten()
             .filter(|(key, _)| key.contains("apparmor.security") || key.contains("seccomp.security"))

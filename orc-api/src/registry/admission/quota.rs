@@ -100,7 +100,12 @@ fn delta(ask: &Attributes<'_>) -> Result<Usage, ApiError> {
 }
 
 /// What a quota's usage becomes and what is charged to it, `None` when it is not concerned or has been charged.
-fn admit(ask: &Attributes<'_>, doc: &Doc, delta: &Usage, charges: &Charges) -> Result<Option<(Usage, Usage)>, ApiError> {
+fn admit(
+    ask: &Attributes<'_>,
+    doc: &Doc,
+    delta: &Usage,
+    charges: &Charges,
+) -> Result<Option<(Usage, Usage)>, ApiError> {
     let name = doc.name();
     let (hard, mut used) = (quota::amounts(doc.at(&["status", "hard"])), quota::amounts(doc.at(&["status", "used"])));
     let concerned = quota::concerned(&hard, &ask.key.resource);

@@ -32,7 +32,9 @@ fn overhead(pod: &mut Doc, class: Option<&Doc>) -> Result<(), String> {
     let given = pod.at(&["spec", "overhead"]).filter(|v| v.as_object().is_some_and(|map| !map.is_empty())).cloned();
     match (fixed, given) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead".to_owned()),
+        (None, Some(_)) => {
+            Err("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead".to_owned())
+        }
         (Some(fixed), Some(given)) if fixed != given => {
             Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned())
         }

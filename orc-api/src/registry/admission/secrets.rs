@@ -13,7 +13,9 @@ pub(super) fn check(pod: &Doc, account: &Doc) -> Result<(), String> {
     if !matches!(says, "1" | "t" | "T" | "true" | "TRUE" | "True") {
         return Ok(());
     }
-    let tail = |what: &str| format!("is not allowed because service account {} does not reference that {what}", account.name());
+    let tail = |what: &str| {
+        format!("is not allowed because service account {} does not reference that {what}", account.name())
+    };
     let (mountable, pulls) = (names(account, "secrets"), names(account, "imagePullSecrets"));
     let list = |path: &[&str]| pod.at(path).and_then(Value::as_array).into_iter().flatten();
     for volume in list(&["spec", "volumes"]) {
@@ -26,7 +28,10 @@ pub(super) fn check(pod: &Doc, account: &Doc) -> Result<(), String> {
         for container in list(&["spec", field]) {
             if let Some((via, secret)) = used(container).find(|(_, secret)| !mountable.contains(*secret)) {
                 let name = text(container, "/name");
-                return Err(format!("{what} {name} with {via} referencing secret.secretName={secret:?} {}", tail("secret")));
+                return Err(format!(
+                    "{what} {name} with {via} referencing secret.secretName={secret:?} {}",
+                    tail("secret")
+                ));
             }
         }
     }
@@ -49,7 +54,8 @@ fn names<'a>(account: &'a Doc, field: &str) -> BTreeSet<&'a str> {
 /// The secrets that a container's environment names, each with the place.
 fn used(container: &Value) -> impl Iterator<Item = (String, &str)> {
     let list = |field: &str| container.get(field).and_then(Value::as_array).into_iter().flatten();
-    let single = list("env").map(|env| (format!("envVar {}", text(env, "/name")), text(env, "/valueFrom/secretKeyRef/name")));
+    let single =
+        list("env").map(|env| (format!("envVar {}", text(env, "/name")), text(env, "/valueFrom/secretKeyRef/name")));
     let whole = list("envFrom").map(|from| ("envFrom".to_owned(), text(from, "/secretRef/name")));
     single.chain(whole).filter(|(_, secret)| !secret.is_empty())
 }

@@ -26,7 +26,9 @@ impl Registry {
         let Some(node) = self.store.find(&key).await? else { return Ok(()) };
         let node = node.to_doc()?;
         for label in LABELS {
-            if let Some(value) = node.at(&["metadata", "labels", label]).filter(|value| matches!(value, Value::String(_))) {
+            if let Some(value) =
+                node.at(&["metadata", "labels", label]).filter(|value| matches!(value, Value::String(_)))
+            {
                 doc.set(&["metadata", "labels", label], value.clone());
             }
         }

@@ -52,7 +52,7 @@ impl Registry {
             let patch = verdict.patch.clone();
             settle(ask, verdict)?;
             if let (Some(patch), Some(doc)) = (patch, ask.object.as_mut()) {
-                changed |= apply(kind, &hook, doc, &patch)?;
+                changed |= apply(kind, ask.subresource.is_empty(), &hook, doc, &patch)?;
             }
             if let Some(doc) = &ask.object {
                 seen.retain(|(order, _)| *order != hook.order);
@@ -86,7 +86,12 @@ impl Registry {
     }
 
     /// The version in which a webhook is asked, `None` when it is not.
-    fn applies(&self, hook: &Hook, ask: &Attributes<'_>, namespace: Option<&Value>) -> Result<Option<String>, ApiError> {
+    fn applies(
+        &self,
+        hook: &Hook,
+        ask: &Attributes<'_>,
+        namespace: Option<&Value>,
+    ) -> Result<Option<String>, ApiError> {
         let labels = namespace.map(|namespace| namespace.pointer("/metadata/labels").unwrap_or(&Value::Null));
         let Some(version) = hook.matcher.matches(ask, labels) else { return Ok(None) };
         if !hook.conditions.is_empty() {
@@ -109,11 +114,17 @@ fn settle(ask: &mut Attributes<'_>, verdict: Verdict) -> Result<(), ApiError> {
 }
 
 /// Applies a webhook's patch; what it makes must still be an object of the kind.
-fn apply(kind: &Kind, hook: &Hook, doc: &mut Doc, patch: &Value) -> Result<bool, ApiError> {
+fn apply(kind: &Kind, main: bool, hook: &Hook, doc: &mut Doc, patch: &Value) -> Result<bool, ApiError> {
     let before = doc.clone();
     orc_core::patch::apply_json(doc.value_mut(), patch).map_err(ApiError::internal)?;
+    if !main {
+        return Ok(*doc != before);
+    }
     let decoded = orc_core::schema::check(doc.value(), kind.message).map_err(|error| {
-        ApiError::internal(format!("failed calling webhook {:?}: the patched object does not decode: {error}", hook.name))
+        ApiError::internal(format!(
+            "failed calling webhook {:?}: the patched object does not decode: {error}",
+            hook.name
+        ))
     })?;
     let mut next = Doc::from_value(decoded.value)?;
     kind.canonical(&mut next);

@@ -101,14 +101,29 @@ pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, ProtoError> {
 
 /// Puts a message into an envelope.
 pub fn seal(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let (open, close) = envelope(api_version, kind, raw.len());
+    [&open, raw, &close].concat()
+}
+
+/// What stands before and behind a message of a known length, for those who write it in pieces.
+pub fn envelope(api_version: &str, kind: &str, length: usize) -> (Vec<u8>, Vec<u8>) {
     let mut meta = Vec::new();
     put_bytes(&mut meta, 1, api_version.as_bytes());
     put_bytes(&mut meta, 2, kind.as_bytes());
-    let mut out = Vec::with_capacity(raw.len() + meta.len() + 24);
-    out.extend_from_slice(MAGIC);
-    put_bytes(&mut out, 1, &meta);
-    put_bytes(&mut out, 2, raw);
-    put_bytes(&mut out, 3, b"");
-    put_bytes(&mut out, 4, b"");
+    let mut open = Vec::with_capacity(meta.len() + 24);
+    open.extend_from_slice(MAGIC);
+    put_bytes(&mut open, 1, &meta);
+    open.extend(field_head(2, length));
+    let mut close = Vec::new();
+    put_bytes(&mut close, 3, b"");
+    put_bytes(&mut close, 4, b"");
+    (open, close)
+}
+
+/// The tag and the length of a length-delimited field, which its bytes follow.
+pub fn field_head(number: u32, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8);
+    wire::put_tag(&mut out, number);
+    wire::put_raw(&mut out, length as u64);
     out
 }

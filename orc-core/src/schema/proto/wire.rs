@@ -96,7 +96,8 @@ impl<'a> Wire<'a> {
     }
 }
 
-fn put_raw(out: &mut Vec<u8>, value: u64) {
+/// A variable-length integer.
+pub(super) fn put_raw(out: &mut Vec<u8>, value: u64) {
     let mut digits = [0; 10];
     let used = varint(&mut digits, value);
     out.extend_from_slice(&digits[..used]);

@@ -47,7 +47,8 @@ impl Inflater {
             if at_end && plain.len() < plain.capacity() {
                 return Ok(plain);
             }
-            if !at_end && plain.len() == had && taken(self.0.total_in(), start) == at && plain.len() < plain.capacity() {
+            if !at_end && plain.len() == had && taken(self.0.total_in(), start) == at && plain.len() < plain.capacity()
+            {
                 return Err(SpdyError::Headers("they do not decompress"));
             }
         }

@@ -63,9 +63,6 @@ fn own(schema: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     if get(schema, "x-kubernetes-preserve-unknown-fields") == &Value::Bool(false) {
         e.invalid(&path.child("x-kubernetes-preserve-unknown-fields"), false, "must be true or undefined");
     }
-    if flag(schema, "x-kubernetes-int-or-string") && !kind.is_empty() {
-        e.invalid(&path.child("type"), kind, "must be empty if x-kubernetes-int-or-string is true");
-    }
     let pattern = text(schema, "pattern");
     if let Some(error) = Pattern::compile(pattern).err() {
         let rule = format!("must be a valid regular expression, but isn't: {error}");

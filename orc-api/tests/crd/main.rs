@@ -1,0 +1,5 @@
+//! Custom kinds over real stores: two servers, changes of schemas, deletion, and conversion by an HTTPS webhook.
+
+mod conversion;
+mod definitions;
+mod support;
