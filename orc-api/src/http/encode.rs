@@ -5,19 +5,15 @@
 //! behind it.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures::StreamExt as _;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use orc_core::ApiError;
-use orc_core::schema::{Schema, proto};
+use orc_core::schema::{MessageRef, Schema, proto};
 use serde_json::Value;
 
 use super::negotiate::Encoding;
-use super::{Body, BoxError, respond};
-
-const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+use super::{Body, respond};
 
 /// Turns a finished JSON answer into the wanted encoding.
 ///
@@ -37,7 +33,7 @@ pub(super) async fn finished(response: Response<Body>, encoding: Encoding) -> Re
             ("application/yaml", Bytes::from(serde_saphyr::to_string(&value).map_err(ApiError::internal)?))
         }
         Encoding::Protobuf => match protobuf(&value)? {
-            Some(sealed) => (PROTOBUF, sealed),
+            Some(sealed) => (respond::PROTOBUF, sealed),
             None => return Ok(Response::from_parts(parts, respond::full(bytes))),
         },
     };
@@ -54,33 +50,45 @@ fn protobuf(value: &Value) -> Result<Option<Bytes>, ApiError> {
     Ok(Some(Bytes::from(proto::seal(api_version, kind, &raw))))
 }
 
-/// Turns a stream of JSON watch events into length-delimited protobuf frames. An event that cannot be turned over ends
-/// the stream with an error.
-pub(super) fn watch(response: Response<Body>) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch"));
-    let frames = body.into_data_stream().map(|line| match line {
-        Ok(line) => event(&line).map(Frame::data).map_err(BoxError::from),
-        Err(error) => Err(error),
-    });
-    Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
+/// The media type of a watch in protobuf.
+pub(super) const WATCH: HeaderValue = HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch");
+
+/// A watch event of an object's JSON text: four bytes of length, then a `WatchEvent` whose object is in its own envelope.
+///
+/// # Errors
+/// When the text does not fit the message.
+pub(super) fn event(
+    kind: &str,
+    api_version: &str,
+    of: &str,
+    message: MessageRef,
+    text: &[u8],
+) -> Result<Bytes, ApiError> {
+    let raw = proto::from_text(text, message).map_err(ApiError::internal)?;
+    framed(kind, &proto::seal(api_version, of, &raw))
 }
 
-/// One event: four bytes of length, then a `WatchEvent` whose object is in its own envelope.
-fn event(line: &[u8]) -> Result<Bytes, ApiError> {
+/// A watch event of a JSON line: bookmarks and errors, which are few.
+///
+/// # Errors
+/// When the object's kind has no protobuf form.
+pub(super) fn event_of_line(line: &[u8]) -> Result<Bytes, ApiError> {
     let event: Value = serde_json::from_slice(line).map_err(ApiError::internal)?;
     let object = protobuf(event.get("object").unwrap_or(&Value::Null))?;
     let object = object.ok_or_else(|| ApiError::internal("a watch event's kind has no protobuf form"))?;
-    let mut raw = BytesMut::new();
-    field(&mut raw, 1, &object);
-    let mut body = BytesMut::new();
-    field(&mut body, 1, event.get("type").and_then(Value::as_str).unwrap_or_default().as_bytes());
+    framed(event.get("type").and_then(Value::as_str).unwrap_or_default(), &object)
+}
+
+fn framed(kind: &str, object: &[u8]) -> Result<Bytes, ApiError> {
+    let mut raw = BytesMut::with_capacity(object.len() + 8);
+    field(&mut raw, 1, object);
+    let mut body = BytesMut::with_capacity(raw.len() + 24);
+    body.put_u32(0);
+    field(&mut body, 1, kind.as_bytes());
     field(&mut body, 2, &raw);
-    let length = u32::try_from(body.len()).map_err(ApiError::internal)?;
-    let mut out = BytesMut::with_capacity(body.len() + 4);
-    out.put_u32(length);
-    out.extend_from_slice(&body);
-    Ok(out.freeze())
+    let length = u32::try_from(body.len() - 4).map_err(ApiError::internal)?;
+    body[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(body.freeze())
 }
 
 /// A length-delimited field.
@@ -105,7 +113,7 @@ mod tests {
         let line =
             json!({"type": "ADDED", "object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}})
                 .to_string();
-        let frame = event(line.as_bytes()).unwrap();
+        let frame = event_of_line(line.as_bytes()).unwrap();
         let length = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
         assert_eq!(length, frame.len() - 4);
         assert_eq!(&frame[4..11], b"\x0a\x05ADDED");
@@ -113,5 +121,7 @@ mod tests {
         let opened = proto::open(&frame[at..]).unwrap();
         let message = Schema::builtin().message_of_type(&opened.api_version, &opened.kind).unwrap();
         assert_eq!(proto::to_json(opened.raw, message).unwrap()["metadata"]["name"], "x");
+        let text = br#"{"metadata": {"name": "x"}}"#;
+        assert_eq!(event("ADDED", "v1", "ConfigMap", message, text).unwrap(), frame);
     }
 }

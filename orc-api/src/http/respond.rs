@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::{Body, BoxError};
 
+/// Kubernetes' protobuf.
+pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// A body from bytes at hand.
 pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
@@ -39,6 +42,11 @@ pub(super) fn json(code: u16, value: &Value) -> Response<Body> {
 /// A JSON answer from bytes that are JSON already.
 pub(super) fn json_slices(code: u16, parts: Vec<Bytes>) -> Response<Body> {
     response(code, "application/json", slices(parts))
+}
+
+/// A protobuf answer.
+pub(super) fn protobuf(body: Body) -> Response<Body> {
+    response(200, PROTOBUF, body)
 }
 
 /// A stream of JSON texts.

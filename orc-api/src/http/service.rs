@@ -15,6 +15,7 @@ use tower::Service;
 
 use super::negotiate;
 use super::query::Query;
+use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
 use super::{Body, Extras, connect, encode, extra, proxy, respond};
 use crate::audit::Audit;
@@ -40,6 +41,7 @@ pub struct ApiConfig {
 pub struct ApiService {
     config: Arc<ApiConfig>,
     audit: Option<Arc<Audit>>,
+    renditions: Arc<Renditions>,
 }
 
 /// One request on its way.
@@ -54,7 +56,7 @@ pub(super) struct Call {
 impl ApiService {
     /// A service.
     pub fn new(config: ApiConfig) -> Self {
-        Self { config: Arc::new(config), audit: None }
+        Self { config: Arc::new(config), audit: None, renditions: Arc::default() }
     }
 
     /// The same service with an audit log.
@@ -66,6 +68,10 @@ impl ApiService {
 
     pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
         self.audit.as_ref()
+    }
+
+    pub(super) fn renditions(&self) -> &Arc<Renditions> {
+        &self.renditions
     }
 
     pub(super) fn config(&self) -> &ApiConfig {

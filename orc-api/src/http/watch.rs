@@ -1,4 +1,5 @@
-//! Watches over HTTP: one JSON text an event, flushed as it comes.
+//! Watches over HTTP: one event after another, flushed as it comes. What an event looks like to one kind of client is made once
+//! and shared by all watches that show it (see [`Renditions`](super::renditions::Renditions)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,17 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use orc_core::labels::FieldRequirement;
+use orc_core::schema::MessageRef;
 use orc_core::{ApiError, Revision};
 use orc_store::client::{ObjectClient as _, WatchOptions, WatchStart};
 use orc_store::{Stored, WatchEnd, WatchEvent};
 use serde_json::{Value, json};
 
-use super::collection::{metadata_only, row, scope};
+use super::collection::{join, metadata_only, row, scope};
 use super::conversion::Served;
 use super::negotiate::{self, Form};
 use super::query::Query;
+use super::renditions::{Rendition, Renditions};
 use super::service::{ApiService, Call};
 use super::{Body, BoxError, encode, respond};
 
@@ -29,8 +32,10 @@ impl ApiService {
     pub(super) async fn watch(&self, mut call: Call, served: &Served) -> Result<Response<Body>, ApiError> {
         let form = negotiate::watch_form(call.request.headers())?;
         let encoding = negotiate::encoding(call.request.headers());
-        let protobuf =
-            encoding == negotiate::Encoding::Protobuf && form == Form::Object && served.body_message().is_some();
+        let protobuf = match (encoding, form) {
+            (negotiate::Encoding::Protobuf, Form::Object) => served.body_message(),
+            _ => None,
+        };
         let mut select = call.query.selection()?;
         served.accept_fields(&mut select.fields)?;
         if !call.info.name.is_empty() {
@@ -64,12 +69,18 @@ impl ApiService {
             marks: bookmarks,
             initial_mark: initial == Some(true),
             told_columns: false,
+            protobuf,
+            renditions: self.renditions().clone(),
+            since: self.config().registry.store().current(),
         };
         let timeout = self.config().clock.clone();
         let frames = frames(stream, shape)
             .take_until(Box::pin(async move { timeout.sleep(Duration::from_secs(seconds)).await }));
-        let response = respond::json_stream(StreamBody::new(frames).boxed_unsync());
-        Ok(if protobuf { encode::watch(response) } else { response })
+        let mut response = respond::json_stream(StreamBody::new(frames).boxed_unsync());
+        if protobuf.is_some() {
+            response.headers_mut().insert(http::header::CONTENT_TYPE, encode::WATCH);
+        }
+        Ok(response)
     }
 }
 
@@ -85,6 +96,11 @@ struct Shape {
     initial_mark: bool,
     /// Whether the column definitions were sent (they go with the first row only).
     told_columns: bool,
+    /// The message of the objects, where the client wants protobuf.
+    protobuf: Option<MessageRef>,
+    renditions: Arc<Renditions>,
+    /// Later events are news that other watches show as well; what came before is this watch's own beginning.
+    since: Revision,
 }
 
 fn frames(
@@ -98,10 +114,11 @@ fn frames(
                 Ok(event) => match shape.line(&event) {
                     Ok(Some(line)) => (line, true),
                     Ok(None) => continue,
-                    Err(error) => (error_line(&error), false),
+                    Err(error) => (shape.error_line(&error)?, false),
                 },
                 Err(WatchEnd::Expired { asked, floor }) => {
-                    (error_line(&ApiError::expired(format!("too old resource version: {asked} ({floor})"))), false)
+                    let error = ApiError::expired(format!("too old resource version: {asked} ({floor})"));
+                    (shape.error_line(&error)?, false)
                 }
                 Err(WatchEnd::Closed(_)) => return None,
             };
@@ -110,44 +127,76 @@ fn frames(
     })
 }
 
-fn error_line(error: &ApiError) -> Bytes {
-    Bytes::from(format!("{}\n", json!({"type": "ERROR", "object": error.to_status()})))
-}
-
 impl Shape {
+    /// The last line of a watch that fails; `None` when even that cannot be written.
+    fn error_line(&self, error: &ApiError) -> Option<Bytes> {
+        self.few(format!("{}\n", json!({"type": "ERROR", "object": error.to_status()}))).ok()
+    }
+
+    /// A line that is written seldom, in the client's encoding.
+    fn few(&self, line: String) -> Result<Bytes, ApiError> {
+        match self.protobuf {
+            Some(_) => encode::event_of_line(line.as_bytes()),
+            None => Ok(line.into()),
+        }
+    }
+
     fn line(&mut self, event: &WatchEvent) -> Result<Option<Bytes>, ApiError> {
         let (kind, object, at) = match event {
             WatchEvent::Added(now) => ("ADDED", now, None),
             WatchEvent::Modified { now, .. } => ("MODIFIED", now, None),
             WatchEvent::Removed { last, at, .. } => ("DELETED", last, Some(*at)),
-            WatchEvent::Bookmark { at, initial_end } => return Ok(self.bookmark(*at, *initial_end)),
+            WatchEvent::Bookmark { at, initial_end } => {
+                let mark = self.bookmark(*at, *initial_end);
+                return mark.map(|line| self.few(line)).transpose();
+            }
         };
-        let mut line = Vec::with_capacity(object.body.len() + 128);
-        line.extend_from_slice(format!("{{\"type\":\"{kind}\",\"object\":").as_bytes());
-        self.object(&mut line, object, at)?;
-        line.extend_from_slice(b"}\n");
-        Ok(Some(Bytes::from(line)))
-    }
-
-    fn object(&mut self, line: &mut Vec<u8>, object: &Stored, at: Option<Revision>) -> Result<(), ApiError> {
-        match self.form {
-            Form::Object => self.served.present(object, at, true)?.iter().for_each(|part| line.extend_from_slice(part)),
-            Form::Metadata => {
-                line.extend_from_slice(metadata_only(object, at, "PartialObjectMetadata")?.to_string().as_bytes())
-            }
-            Form::Table => {
-                let row = row(&self.served, object, at, &self.query, self.clock.now())?;
-                let mut table = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": [row],
-                    "metadata": {"resourceVersion": at.unwrap_or(object.revision).to_string()}});
-                table["columnDefinitions"] =
-                    if std::mem::replace(&mut self.told_columns, true) { Value::Null } else { self.served.columns() };
-                line.extend_from_slice(table.to_string().as_bytes());
-            }
+        if self.form == Form::Table {
+            // Rows hold ages, and depend on what the client asked for.
+            return self.row(kind, object, at).map(Some);
         }
-        Ok(())
+        let revision = at.unwrap_or(object.revision);
+        if revision <= self.since {
+            return self.render(kind, object, at).map(Some);
+        }
+        let of = Rendition {
+            revision,
+            event: kind,
+            version: self.served.version.clone(),
+            metadata: self.form == Form::Metadata,
+            protobuf: self.protobuf.is_some(),
+            object: object.key.clone(),
+        };
+        self.renditions.get(of, || self.render(kind, object, at)).map(Some)
     }
 
-    fn bookmark(&self, at: Revision, initial_end: bool) -> Option<Bytes> {
+    /// An event that looks the same to every client that asked in this form, version and encoding.
+    fn render(&self, kind: &'static str, object: &Stored, at: Option<Revision>) -> Result<Bytes, ApiError> {
+        if let Some(message) = self.protobuf {
+            let text = join(self.served.present(object, at, true)?);
+            return encode::event(kind, &self.served.api_version(), &self.served.kind, message, &text);
+        }
+        let parts = match self.form {
+            Form::Metadata => vec![metadata_only(object, at, "PartialObjectMetadata")?],
+            Form::Object | Form::Table => self.served.present(object, at, true)?,
+        };
+        Ok(json_line(kind, &parts))
+    }
+
+    fn row(&mut self, kind: &str, object: &Stored, at: Option<Revision>) -> Result<Bytes, ApiError> {
+        let row = row(&self.served, object, at, &self.query, self.clock.now())?;
+        let columns = if std::mem::replace(&mut self.told_columns, true) { Value::Null } else { self.served.columns() };
+        let mut head = json!({
+            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": columns,
+            "metadata": {"resourceVersion": at.unwrap_or(object.revision).to_string()},
+        })
+        .to_string();
+        head.pop();
+        head.push_str(",\"rows\":[");
+        Ok(json_line(kind, &[head.into(), row, Bytes::from_static(b"]}")]))
+    }
+
+    fn bookmark(&self, at: Revision, initial_end: bool) -> Option<String> {
         if !(self.marks || initial_end && self.initial_mark) {
             return None;
         }
@@ -161,6 +210,15 @@ impl Shape {
         if initial_end && self.initial_mark {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        Some(Bytes::from(format!("{}\n", json!({"type": "BOOKMARK", "object": object}))))
+        Some(format!("{}\n", json!({"type": "BOOKMARK", "object": object})))
     }
+}
+
+/// An event with the pieces of its object.
+fn json_line(kind: &str, object: &[Bytes]) -> Bytes {
+    let mut line = Vec::with_capacity(object.iter().map(Bytes::len).sum::<usize>() + 40);
+    line.extend_from_slice(format!("{{\"type\":\"{kind}\",\"object\":").as_bytes());
+    object.iter().for_each(|part| line.extend_from_slice(part));
+    line.extend_from_slice(b"}\n");
+    line.into()
 }

@@ -74,6 +74,27 @@ impl Memory {
         })
     }
 
+    /// A name with a prefix, apart from those `used`: one whose creation may have happened, or else a new one. Says whether it
+    /// is new.
+    pub(crate) fn name_like(
+        &self,
+        key: &ObjectKey,
+        prefix: &str,
+        used: &BTreeSet<String>,
+        make: impl FnMut() -> String,
+    ) -> (String, bool) {
+        self.with(key, |entry| {
+            let known = entry.names.iter().find(|name| name.starts_with(prefix) && !used.contains(*name));
+            if let Some(name) = known {
+                return (name.clone(), false);
+            }
+            let mut made = std::iter::repeat_with(make).filter(|name| !entry.names.contains(name));
+            let name = made.next().unwrap_or_default();
+            entry.names.insert(name.clone());
+            (name, true)
+        })
+    }
+
     /// Notes that the creation under a name is known to have happened, or to have been refused.
     pub(crate) fn decided(&self, key: &ObjectKey, name: &str) {
         self.with(key, |entry| entry.names.remove(name));

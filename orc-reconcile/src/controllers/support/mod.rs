@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod memory;
 pub(crate) mod meta;
 pub(crate) mod pods;
+pub(crate) mod workload;
 
 pub(crate) use claim::Claim;
 pub(crate) use events::Recorder;
