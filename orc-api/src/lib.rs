@@ -12,6 +12,7 @@
 //! | [`remote`] | speaking to an API server over TLS |
 //! | [`custom`], [`cel`] | schemas and rules of custom resources; the expression language of rules and policies |
 //! | [`expiry`] | events are kept for an hour |
+//! | [`fairness`] | who is served when more is asked than can be done at once |
 //! | `testing` (feature) | a whole API server inside a test |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
@@ -24,6 +25,7 @@ pub mod convert;
 pub mod custom;
 pub mod discovery;
 pub mod expiry;
+pub mod fairness;
 mod follow;
 pub mod http;
 pub mod identity;

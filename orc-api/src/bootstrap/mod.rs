@@ -41,6 +41,7 @@ pub async fn ensure(client: &RegistryClient, api: ApiEndpoint) -> Result<(), Api
     for object in priorities() {
         put(client, &object).await?;
     }
+    crate::fairness::bootstrap::ensure(client).await?;
     put(client, &service_cidr(api)).await?;
     put(client, &kubernetes_service(api)).await
 }

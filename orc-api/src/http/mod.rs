@@ -1,16 +1,18 @@
 //! The API over HTTP, as a `tower::Service`.
 //!
-//! Order of a request: resolve, authenticate, impersonate, authorize, handle. Admission is inside the registry's write loop.
+//! Order of a request: resolve, authenticate, impersonate, wait for a turn, authorize, handle. Admission is inside the registry's write loop.
 
 mod audit;
 mod auth;
 mod body;
 mod collection;
+mod compress;
 mod connect;
 mod conversion;
 mod discovery;
 mod encode;
 mod extra;
+mod fairness;
 mod health;
 mod impersonate;
 mod list_body;

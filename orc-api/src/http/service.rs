@@ -17,8 +17,9 @@ use super::negotiate;
 use super::query::Query;
 use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, Extras, connect, encode, extra, proxy, respond};
+use super::{Body, Extras, compress, connect, encode, extra, proxy, respond};
 use crate::audit::Audit;
+use crate::fairness::Fairness;
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
 
@@ -41,6 +42,7 @@ pub struct ApiConfig {
 pub struct ApiService {
     config: Arc<ApiConfig>,
     audit: Option<Arc<Audit>>,
+    fairness: Option<Arc<Fairness>>,
     renditions: Arc<Renditions>,
 }
 
@@ -56,7 +58,7 @@ pub(super) struct Call {
 impl ApiService {
     /// A service.
     pub fn new(config: ApiConfig) -> Self {
-        Self { config: Arc::new(config), audit: None, renditions: Arc::default() }
+        Self { config: Arc::new(config), audit: None, fairness: None, renditions: Arc::default() }
     }
 
     /// The same service with an audit log.
@@ -64,6 +66,17 @@ impl ApiService {
     pub fn with_audit(mut self, audit: Arc<Audit>) -> Self {
         self.audit = Some(audit);
         self
+    }
+
+    /// The same service, in which requests wait for their turn.
+    #[must_use]
+    pub fn with_fairness(mut self, fairness: Arc<Fairness>) -> Self {
+        self.fairness = Some(fairness);
+        self
+    }
+
+    pub(super) fn fairness(&self) -> Option<&Fairness> {
+        self.fairness.as_deref()
     }
 
     pub(super) fn audit(&self) -> Option<&Arc<Audit>> {
@@ -112,16 +125,25 @@ impl ApiService {
             }
         };
         let mut trail = self.trail(&request, &asker, &who, &info, &asks);
+        let turn = self.turn(&who, &info, &asks, &query).await;
+        if let Some(refusal) = turn.refusal() {
+            return match trail {
+                Some(trail) => Ok(trail.answered(Ok(refusal)).await),
+                None => Ok(refusal),
+            };
+        }
         let allowed = self.config().registry.authorizer().decide(&who, &asks).await;
         if let Some(trail) = &mut trail {
             trail.decided(allowed, &self.config().registry.authorizer().explain(&who, &asks).1);
             trail.received(&mut request).await?;
         }
         let answer = if allowed { self.dispatch(who, info, query, request).await } else { Err(asks.refuse(&who)) };
-        match trail {
-            Some(trail) => Ok(trail.answered(answer).await),
-            None => answer,
-        }
+        let mut response = match trail {
+            Some(trail) => trail.answered(answer).await,
+            None => answer.unwrap_or_else(|error| respond::failure(&error)),
+        };
+        turn.mark(&mut response);
+        Ok(response)
     }
 
     /// Answers a request that is permitted.
@@ -144,6 +166,9 @@ impl ApiService {
                 // Watches encode each event, and what a backend answers is passed on as it is.
                 let streams = info.verb == "watch" || proxy::is_proxy(&info.group, &info.resource, &info.subresource);
                 let encoding = negotiate::encoding(request.headers());
+                // Logs may be followed, and must not wait in a compressor.
+                let whole = matches!(info.verb, "get" | "list") && info.subresource.is_empty();
+                let gzip = whole && compress::accepts(request.headers());
                 let answer = self.resource(Call { who, info, query, manager, request }).await;
                 let mut response = match answer {
                     Ok(response) if streams => response,
@@ -151,7 +176,7 @@ impl ApiService {
                     Err(error) => encode::finished(respond::failure(&error), encoding).await?,
                 };
                 respond::warn(&mut response, &deprecated);
-                Ok(response)
+                Ok(if gzip && !streams { compress::when_long(response).await } else { response })
             }
         }
     }

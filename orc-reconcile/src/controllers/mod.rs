@@ -9,12 +9,14 @@ mod certificates;
 mod deployment;
 mod endpoints;
 mod garbage;
+mod job;
 mod namespace;
 mod node;
 mod per_namespace;
 mod quota;
 mod replicaset;
 mod support;
+mod ttl;
 
 use std::sync::Arc;
 
@@ -30,11 +32,13 @@ pub use certificates::{Asked, CertificateAuthority, Requester, certificate_signi
 pub use deployment::deployment;
 pub use endpoints::{endpoint_slice, endpoints, kubernetes_endpoints};
 pub use garbage::garbage_collector;
+pub use job::job;
 pub use namespace::namespace;
 pub use node::{node_lifecycle, pod_garbage_collector};
 pub use per_namespace::{root_ca, service_account};
 pub use quota::resource_quota;
 pub use replicaset::replicaset;
+pub use ttl::ttl_after_finished;
 
 use crate::{Controller, LoopStatus};
 
@@ -92,6 +96,8 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("resourcequota-controller", &resource_quota),
         make("replicaset-controller", &replicaset),
         make("deployment-controller", &deployment),
+        make("job-controller", &job),
+        make("ttl-after-finished-controller", &ttl_after_finished),
         make("endpoint-controller", &endpoints),
         make("endpointslice-controller", &endpoint_slice),
         make("node-controller", &node_lifecycle),

@@ -60,7 +60,13 @@ pub(crate) async fn fill(cluster: &Cluster, pods: usize) -> anyhow::Result<()> {
 
 async fn connect(cluster: &Cluster, connections: usize) -> anyhow::Result<Vec<Http2>> {
     let kubeconfig = cluster.kubeconfig()?;
-    try_join_all((0..connections).map(|_| Http2::open(cluster.address, &kubeconfig))).await
+    let clients = try_join_all((0..connections).map(|_| Http2::open(cluster.address, &kubeconfig))).await?;
+    // A controller makes the account that pods need, a moment after the API is ready.
+    let account = "/api/v1/namespaces/default/serviceaccounts/default";
+    while clients[0].send(Method::GET, account, JSON, Bytes::new()).await?.status() != 200 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(clients)
 }
 
 /// Makes one pod, as a client of a controller would.

@@ -5,7 +5,7 @@
 //! a second pod.
 
 mod plan;
-mod rank;
+pub(crate) mod rank;
 #[cfg(test)]
 mod tests;
 

@@ -20,10 +20,15 @@ pub(crate) fn victims(
     now: Timestamp,
 ) -> Vec<Arc<Pod>> {
     if count < pods.len() {
-        pods.sort_by(|a, b| earlier(a, b, neighbours, now));
+        sort(&mut pods, neighbours, now);
         pods.truncate(count);
     }
     pods
+}
+
+/// Puts the pods that go first in front.
+pub(crate) fn sort(pods: &mut [Arc<Pod>], neighbours: &BTreeMap<String, usize>, now: Timestamp) {
+    pods.sort_by(|a, b| earlier(a, b, neighbours, now));
 }
 
 /// `Less` when `a` goes before `b`.
