@@ -42,4 +42,4 @@ pub mod testing;
 
 pub use http::{ApiConfig, ApiService};
 pub use identity::Identity;
-pub use registry::{Registry, RegistryClient, RegistryOptions};
+pub use registry::{OwnKind, Registry, RegistryClient, RegistryOptions};

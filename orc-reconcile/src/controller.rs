@@ -133,6 +133,8 @@ impl<K: Key> Controller<K> {
         let mut running = FuturesUnordered::new();
         loop {
             self.start_ready(&mut running).await;
+            // Passes that never wait (all caches, all in this process) would keep a thread of the runtime to themselves.
+            tokio::task::coop::consume_budget().await;
             let due = self.sink.queue.lock().next_due();
             tokio::select! {
                 biased;

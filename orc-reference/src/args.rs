@@ -77,6 +77,35 @@ pub struct ClusterArgs {
     /// A log of who did what.
     #[command(flatten)]
     pub audit: AuditArgs,
+    /// How much is done at once.
+    #[command(flatten)]
+    pub fairness: FairnessArgs,
+    /// Encrypt objects where they are kept, as a file says: an EncryptionConfiguration of apiserver.config.k8s.io/v1.
+    #[arg(long, value_name = "FILE")]
+    pub encryption_provider_config: Option<PathBuf>,
+    /// Encrypt at start what the first provider of that file has not: after a key was added in front, or taken away.
+    #[arg(long, requires = "encryption_provider_config")]
+    pub encryption_rewrite: bool,
+}
+
+/// Priority and fairness; the flags are kube-apiserver's.
+#[derive(clap::Args, Debug, Clone, Copy)]
+pub struct FairnessArgs {
+    /// Requests that are served at once; the sum of this and the next is divided among priority levels.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub max_requests_inflight: u32,
+    /// The same for writes.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub max_mutating_requests_inflight: u32,
+    /// Let requests wait for their turn by FlowSchemas and PriorityLevelConfigurations; otherwise nothing limits them.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub enable_priority_and_fairness: bool,
+}
+
+impl Default for FairnessArgs {
+    fn default() -> Self {
+        Self { max_requests_inflight: 400, max_mutating_requests_inflight: 200, enable_priority_and_fairness: true }
+    }
 }
 
 /// An etcd in the place of the data folder's own store, for several servers side by side.
@@ -312,6 +341,9 @@ impl ClusterArgs {
             advertise_address: None,
             etcd: EtcdArgs::default(),
             audit: AuditArgs::default(),
+            fairness: FairnessArgs::default(),
+            encryption_provider_config: None,
+            encryption_rewrite: false,
         }
     }
 }

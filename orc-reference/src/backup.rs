@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use orc_api::http::{Body, Extra};
 use orc_store::backend::backup;
-use orc_store::{Backend, Store};
+use orc_store::Backend;
 use tokio::sync::mpsc;
 
 /// Where the backup is read. Who may is whoever has `get` on this non-resource URL: by default, cluster administrators.
@@ -19,9 +19,9 @@ pub const PATH: &str = "/backup";
 /// Parts of a backup that wait for a slow client.
 const PARTS: usize = 8;
 
-/// Answers with a backup of a store.
-pub fn of(store: &Arc<Store>) -> Arc<dyn Extra> {
-    Arc::new(Backup(store.backend().clone()))
+/// Answers with a backup of a backend.
+pub fn of(backend: Arc<dyn Backend>) -> Arc<dyn Extra> {
+    Arc::new(Backup(backend))
 }
 
 struct Backup(Arc<dyn Backend>);

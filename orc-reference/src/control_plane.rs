@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use orc_api::audit::{Audit, Log, LogConfig, Mode, Policy};
 use orc_api::bootstrap::{self, ApiEndpoint};
 use orc_api::certificates::Authority;
+use orc_api::fairness::{Fairness, FairnessOptions};
 use orc_api::identity::service_account::{ServiceAccountTokens, Signer};
 use orc_api::identity::{StaticTokens, TokenAuthenticator};
 use orc_api::pki::Pki;
@@ -19,7 +20,7 @@ use orc_store::client::Freshness;
 use orc_store::{NodeDialer, NodeService, Store};
 use tokio::net::TcpListener;
 
-use crate::args::{AuditArgs, AuditMode, ClusterArgs};
+use crate::args::{AuditArgs, AuditMode, ClusterArgs, FairnessArgs};
 use crate::data_dir::DataDir;
 use crate::{backup, kubeconfig, progress, storage};
 
@@ -95,6 +96,7 @@ pub async fn start(
     let system = System::real();
     let tokens = static_tokens(args)?;
     let audit = audit(args, &system)?;
+    let seats = seats(args.fairness)?;
     let storage = storage::open(args, &data, &system).await?;
     let store = Store::open(storage.backend, Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
@@ -124,11 +126,18 @@ pub async fn start(
         tokens: authenticators,
         nodes,
         clock: system.clock.clone(),
-        extras: [(backup::PATH.to_owned(), backup::of(registry.store()))].into(),
+        extras: [(backup::PATH.to_owned(), backup::of(storage.kept))].into(),
     };
     let service = ApiService::new(config);
     let service = match audit {
         Some(audit) => service.with_audit(audit),
+        None => service,
+    };
+    let service = match seats {
+        Some(seats) => {
+            let options = FairnessOptions { seats, ..FairnessOptions::default() };
+            service.with_fairness(Fairness::start(&registry, options, &system).await?)
+        }
         None => service,
     };
     let acceptor = orc_api::serve::acceptor(&pki)?;
@@ -161,6 +170,17 @@ async fn check_authority(store: &Store, pki: &Pki, folder: &std::path::Path) -> 
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The seats of all priority levels, `None` where nothing is limited.
+fn seats(args: FairnessArgs) -> anyhow::Result<Option<u32>> {
+    let seats = args.max_requests_inflight.saturating_add(args.max_mutating_requests_inflight);
+    anyhow::ensure!(
+        !args.enable_priority_and_fairness || seats > 0,
+        "--max-requests-inflight and --max-mutating-requests-inflight must not both be 0; nothing is limited with \
+         --enable-priority-and-fairness=false"
+    );
+    Ok(args.enable_priority_and_fairness.then_some(seats))
 }
 
 /// The audit log that the flags name.

@@ -1,10 +1,13 @@
 //! Where the objects are kept: the data folder, or an etcd that several servers share.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use orc_core::env::System;
 use orc_store::Backend;
-use orc_store::backend::{DurableBackend, DurableConfig};
+use orc_store::backend::{DurableBackend, DurableConfig, EncryptedBackend, EncryptionConfig};
+use zeroize::Zeroizing;
 
 use crate::args::{ClusterArgs, EtcdArgs};
 use crate::data_dir::DataDir;
@@ -14,6 +17,8 @@ use crate::progress;
 pub struct Storage {
     /// The backend.
     pub backend: Arc<dyn Backend>,
+    /// The same below encryption, for backups: they hold what is kept, as it is kept.
+    pub kept: Arc<dyn Backend>,
     /// Whether other servers may use the same objects, so that loops need to be elected.
     pub shared: bool,
 }
@@ -23,13 +28,31 @@ pub struct Storage {
 /// # Errors
 /// When it cannot be opened or reached; the messages say what to do.
 pub async fn open(args: &ClusterArgs, data: &DataDir, system: &System) -> anyhow::Result<Storage> {
-    if !args.etcd.servers.is_empty() {
-        return Ok(Storage { backend: etcd(&args.etcd, system).await?, shared: true });
+    // Before anything is opened: a file that does not read should not cost the time to read a large store.
+    let encryption = args.encryption_provider_config.as_deref().map(encryption).transpose()?;
+    let shared = !args.etcd.servers.is_empty();
+    let kept = if shared { etcd(&args.etcd, system).await? } else { durable(data).await? };
+    let Some(encryption) = encryption else { return Ok(Storage { backend: kept.clone(), kept, shared }) };
+    let sealed = EncryptedBackend::new(kept.clone(), encryption);
+    if args.encryption_rewrite {
+        let count = sealed.rewrite().await?;
+        tracing::info!(count, "values were written anew for the first provider of the encryption configuration");
     }
+    Ok(Storage { backend: Arc::new(sealed), kept, shared })
+}
+
+/// Reads an EncryptionConfiguration.
+fn encryption(path: &Path) -> anyhow::Result<EncryptionConfig> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.with_context(|| format!("the encryption configuration {} cannot be read", path.display()))?;
+    EncryptionConfig::parse(&text).with_context(|| format!("{}", path.display()))
+}
+
+async fn durable(data: &DataDir) -> anyhow::Result<Arc<dyn Backend>> {
     let mut config = DurableConfig::new(data.store());
     config.progress = Some(progress::reading_store());
     let opened = tokio::task::spawn_blocking(move || DurableBackend::open(config)).await?;
-    Ok(Storage { backend: Arc::new(opened?), shared: false })
+    Ok(Arc::new(opened?))
 }
 
 #[cfg(feature = "etcd")]

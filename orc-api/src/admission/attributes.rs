@@ -33,8 +33,8 @@ impl Operation {
 
 /// One request, as every plugin, policy and webhook sees it.
 ///
-/// Objects are in the resource's storage version, which is also what `requestResource` and `requestKind` say: versions that
-/// clients ask for are converted before the registry.
+/// Objects are in the version that the client speaks where the versions of a built-in kind differ, which is also what
+/// `requestResource` and `requestKind` say; else in the resource's storage version.
 #[derive(Clone, Debug)]
 pub struct Attributes<'a> {
     /// What is done.
@@ -104,10 +104,15 @@ impl Attributes<'_> {
         json!({"group": &*self.version.group, "version": &*self.version.version, "kind": self.kind})
     }
 
+    /// The group and version that the resource is asked for in.
+    pub fn asked(&self) -> &GroupVersion {
+        if self.kind == self.info.kind { &self.version } else { &self.info.storage }
+    }
+
     /// `{group, version, resource}`.
     pub fn resource_json(&self) -> Value {
-        let storage = &self.info.storage;
-        json!({"group": &*self.info.group, "version": &*storage.version, "resource": self.info.plural})
+        let asked = self.asked();
+        json!({"group": &*asked.group, "version": &*asked.version, "resource": self.info.plural})
     }
 
     /// `{username, uid, groups, extra}`.

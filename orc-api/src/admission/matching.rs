@@ -95,7 +95,7 @@ impl Matcher {
         {
             return None;
         }
-        let own: &str = &ask.info.storage.version;
+        let own: &str = &ask.asked().version;
         let others = ask.info.versions.iter().filter(|v| v.served && self.equivalent).map(|version| &*version.name);
         let versions: Vec<&str> = std::iter::once(own).chain(others.filter(|name| *name != own)).collect();
         if versions.iter().any(|version| self.exclude.iter().any(|rule| rule.matches(ask, version))) {
@@ -130,7 +130,7 @@ impl Rule {
         };
         scope
             && has(&self.operations, ask.operation.as_str())
-            && has(&self.groups, &ask.info.group)
+            && has(&self.groups, &ask.asked().group)
             && has(&self.versions, version)
             && self.resources.iter().any(|resource| covers(resource, &ask.info.plural, ask.subresource))
             && (self.names.is_empty() || self.names.iter().any(|name| name == ask.key.name.as_str()))

@@ -1,7 +1,9 @@
 //! Events: `events.k8s.io/v1` and the core group's `v1` name the same things differently.
 
-use orc_core::Doc;
 use orc_core::labels::FieldRequirement;
+use serde_json::Value;
+
+use crate::kinds::tree::put;
 
 /// Field of `events.k8s.io/v1`, field of `v1`.
 const NAMES: [(&str, &str); 7] = [
@@ -14,25 +16,27 @@ const NAMES: [(&str, &str); 7] = [
     ("deprecatedCount", "count"),
 ];
 
-pub(super) fn to_core(mut doc: Doc) -> Doc {
+pub(super) fn to_core(mut event: Value) -> Value {
     for (new, core) in NAMES {
-        rename(&mut doc, new, core);
+        rename(&mut event, new, core);
     }
-    doc.set(&["apiVersion"], "v1");
-    doc
+    put(&mut event, "apiVersion", "v1");
+    event
 }
 
-pub(super) fn from_core(mut doc: Doc) -> Doc {
+pub(super) fn from_core(mut event: Value) -> Value {
     for (new, core) in NAMES {
-        rename(&mut doc, core, new);
+        rename(&mut event, core, new);
     }
-    doc.set(&["apiVersion"], "events.k8s.io/v1");
-    doc
+    put(&mut event, "apiVersion", "events.k8s.io/v1");
+    event
 }
 
-fn rename(doc: &mut Doc, from: &str, to: &str) {
-    if let Some(value) = doc.map_mut().remove(from) {
-        doc.map_mut().insert(to.to_owned(), value);
+fn rename(event: &mut Value, from: &str, to: &str) {
+    if let Some(map) = event.as_object_mut()
+        && let Some(value) = map.remove(from)
+    {
+        map.insert(to.to_owned(), value);
     }
 }
 
@@ -54,10 +58,9 @@ mod tests {
     fn events_convert_there_and_back() {
         let new = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
             "regarding": {"kind": "Pod"}, "note": "hello", "reportingController": "kubelet", "deprecatedCount": 2});
-        let doc = Doc::from_value(new.clone()).unwrap();
-        let core = to_core(doc);
-        assert_eq!(core.str_at(&["message"]), Some("hello"));
-        assert_eq!(core.str_at(&["involvedObject", "kind"]), Some("Pod"));
-        assert_eq!(from_core(core).into_value(), new);
+        let core = to_core(new.clone());
+        assert_eq!(core["message"], "hello");
+        assert_eq!(core["involvedObject"]["kind"], "Pod");
+        assert_eq!(from_core(core), new);
     }
 }

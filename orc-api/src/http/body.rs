@@ -80,6 +80,16 @@ fn decode_json(body: &[u8], message: Option<MessageRef>) -> Result<Decoded, ApiE
     Ok(Decoded { doc: decoded.doc, strict })
 }
 
+/// What a strict decoder finds in the bytes of a JSON patch of any form: fields that occur twice. Nothing where the bytes do not
+/// read, which whoever applies the patch tells.
+pub(super) fn duplicates(patch: &[u8]) -> Vec<String> {
+    // The patch may be a list, so it is read as a member of an object.
+    let whole = [b"{\"p\":", patch, b"}"].concat();
+    let found = Doc::decode(&whole).map(|decoded| decoded.duplicates).unwrap_or_default();
+    let bare = |path: &String| path.strip_prefix('p').map(|rest| rest.strip_prefix('.').unwrap_or(rest).to_owned());
+    found.iter().filter_map(bare).map(|path| format!("duplicate field {path:?}")).collect()
+}
+
 /// Decodes YAML by way of JSON.
 pub(super) fn decode_yaml(body: &[u8]) -> Result<Decoded, ApiError> {
     let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("yaml: {e}")))?;

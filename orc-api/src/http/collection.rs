@@ -16,6 +16,7 @@ use super::object::take_delete;
 use super::query::{Query, encode_continue};
 use super::service::{ApiService, Call};
 use super::{Body, list_body, respond};
+use crate::convert;
 
 type Answer = Result<Response<Body>, ApiError>;
 
@@ -136,7 +137,8 @@ pub(super) fn row(
         Some("Object") => text,
         _ => metadata_only(item, at, "PartialObjectMetadata")?,
     };
-    let parts: [&[u8]; 5] = [b"{\"cells\":", cells.as_bytes(), b",\"object\":", &object, b"}"];
+    let conditions = served.row_conditions(&value).map(|all| format!(",\"conditions\":{all}")).unwrap_or_default();
+    let parts: [&[u8]; 6] = [b"{\"cells\":", cells.as_bytes(), conditions.as_bytes(), b",\"object\":", &object, b"}"];
     Ok(parts.concat().into())
 }
 
@@ -149,6 +151,7 @@ pub(super) fn metadata_only(item: &Stored, at: Option<Revision>, kind: &str) -> 
     }
     let text = join(item.frame(at, true).into());
     let Meta { metadata } = serde_json::from_slice(&text).map_err(ApiError::internal)?;
+    let metadata = convert::internal_metadata(&item.key.resource, metadata.get());
     Ok(format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{metadata}}}").into())
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Served {
     pub(super) stored: bool,
     /// Kind and version of the body that the request may send; those of the sub-resource where there is one.
     body: (String, String),
-    /// Whether the stored form is of another version, which is converted here; custom kinds are by the registry.
+    /// Whether the stored form is of another version of a built-in kind. The registry converts objects.
     converts: bool,
     /// What defines the kind, where it is no built-in one.
     custom: Option<Arc<Spoken>>,
@@ -158,7 +158,7 @@ impl Served {
         orc_core::schema::Schema::builtin().message_of_type(api_version, kind)
     }
 
-    /// Checks a body's type against what may be sent here, and converts it to the stored version.
+    /// Checks a body's type against what may be sent here.
     ///
     /// # Errors
     /// 400 when the body is of another type.
@@ -192,7 +192,7 @@ impl Served {
         }
         doc.set(&["apiVersion"], api_version.as_str());
         doc.set(&["kind"], kind.as_str());
-        if self.converts { convert::to_storage(&self.id, doc) } else { Ok(doc) }
+        Ok(doc)
     }
 
     /// The slices of an object in the version that was asked for.
@@ -205,19 +205,7 @@ impl Served {
         at: Option<Revision>,
         with_gvk: bool,
     ) -> Result<Vec<Bytes>, ApiError> {
-        if !self.converts {
-            return Ok(stored.frame(at, with_gvk).into());
-        }
-        let mut doc = stored.to_doc()?;
-        if let Some(at) = at {
-            doc.set(&["metadata", "resourceVersion"], at.to_string());
-        }
-        let mut doc = convert::from_storage(&self.id, &self.api_version(), doc)?;
-        if !with_gvk {
-            doc.remove(&["apiVersion"]);
-            doc.remove(&["kind"]);
-        }
-        Ok(vec![Bytes::from(doc.value().to_string())])
+        Ok(stored.frame(at, with_gvk).into())
     }
 
     /// Whether the kind is a custom one.
@@ -233,10 +221,21 @@ impl Served {
         }
     }
 
+    /// `conditions` of an object's row in a Table, for the few kinds that have them.
+    pub(super) fn row_conditions(&self, object: &Value) -> Option<Value> {
+        if self.is_custom() { None } else { table::conditions(&self.info, object) }
+    }
+
     /// The cells of an object's row in a Table.
     pub(super) fn cells(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value> {
         match &self.custom {
             Some(custom) => custom.version.columns.cells(object, now),
+            // Kubernetes prints the internal form, which the stored one is nearest to.
+            None if self.converts => {
+                let stored = Doc::from_value(object.clone()).and_then(|doc| convert::to_storage(&self.id, doc));
+                let object = stored.map_or_else(|_| object.clone(), Doc::into_value);
+                table::cells(&self.info, &self.version, &object, now)
+            }
             None => table::cells(&self.info, &self.version, object, now),
         }
     }

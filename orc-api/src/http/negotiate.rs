@@ -63,6 +63,19 @@ fn picked(headers: &HeaderMap) -> Option<(Form, Encoding)> {
     accept.split(',').find_map(offer)
 }
 
+/// The kind that the picked form is asked for by, and whether in the older version of `meta.k8s.io`.
+pub(super) fn asked(headers: &HeaderMap) -> (Option<String>, bool) {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(clause) = accept.split(',').find(|clause| offer(clause).is_some()) else { return (None, false) };
+    let value = |name: &str| {
+        let parts = clause.split(';').filter_map(|part| part.trim().split_once('='));
+        parts.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
+    };
+    let kind = value("as");
+    let older = kind.is_some() && value("v").is_some_and(|version| version == "v1beta1");
+    (kind, older)
+}
+
 fn offer(clause: &str) -> Option<(Form, Encoding)> {
     let mut parts = clause.split(';').map(str::trim);
     let encoding = match parts.next()? {
@@ -78,7 +91,7 @@ fn offer(clause: &str) -> Option<(Form, Encoding)> {
             Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => form = Form::Metadata,
             Some(("as", _)) => return None,
             Some(("g", group)) => meta_v1 = group == "meta.k8s.io",
-            Some(("v", version)) if version != "v1" => return None,
+            Some(("v", version)) if !matches!(version, "v1" | "v1beta1") => return None,
             _ => {}
         }
     }

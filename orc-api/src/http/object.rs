@@ -31,7 +31,7 @@ impl ApiService {
         let gotten = self.client(&call).get(&target(&call, served), &ReadOptions { freshness }).await?;
         match gotten {
             Gotten::Stored(stored) => self.object(200, form, served, &stored, &call.query),
-            Gotten::Made(doc) => Ok(respond::json(200, doc.value())),
+            Gotten::Made(doc) => Ok(self.made(200, form, served, &doc, &call.query)),
         }
     }
 
@@ -81,6 +81,8 @@ impl ApiService {
         } else {
             bytes
         };
+        let strict = if kind == PatchKind::Apply { Vec::new() } else { body::duplicates(&bytes) };
+        let options = WriteOptions { strict, ..options };
         let request = WriteRequest { target: target(&call, served), intent: Intent::Patch(kind, bytes), options };
         let written = self.client(&call).write(request).await?;
         self.written(form, served, &written, &call.query)
@@ -95,13 +97,15 @@ impl ApiService {
     }
 
     pub(super) fn client(&self, call: &Call) -> crate::registry::RegistryClient {
-        self.config().registry.trusted(call.who.clone(), &call.manager).in_version(&call.info.version)
+        let (group, version) = (&call.info.group, &call.info.version);
+        let spoken = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+        self.config().registry.trusted(call.who.clone(), &call.manager).in_version(&spoken)
     }
 
     fn written(&self, form: Form, served: &Served, written: &Written, query: &Query) -> Answer {
         let mut response = match &written.outcome {
             Outcome::Persisted(stored) => self.object(written.code, form, served, stored, query)?,
-            Outcome::Unsaved(doc) => respond::json(written.code, doc.value()),
+            Outcome::Unsaved(doc) => self.made(written.code, form, served, doc, query),
             Outcome::Status(status) => respond::json(written.code, status),
             Outcome::Collection(items) => self.items(form, served, items, query)?,
         };

@@ -21,7 +21,7 @@ pub(super) struct Rendition {
     pub(super) revision: Revision,
     /// `ADDED`, `MODIFIED` or `DELETED`, as the watch's selector sees it.
     pub(super) event: &'static str,
-    /// The version that is shown.
+    /// The group and version that is shown.
     pub(super) version: String,
     /// Only the metadata.
     pub(super) metadata: bool,

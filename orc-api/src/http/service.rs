@@ -17,7 +17,7 @@ use super::negotiate;
 use super::query::Query;
 use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, Extras, compress, connect, encode, extra, proxy, respond};
+use super::{Body, Extras, compress, connect, encode, extra, made, older, proxy, respond};
 use crate::audit::Audit;
 use crate::fairness::Fairness;
 use crate::identity::{Identity, TokenAuthenticator};
@@ -169,7 +169,20 @@ impl ApiService {
                 // Logs may be followed, and must not wait in a compressor.
                 let whole = matches!(info.verb, "get" | "list") && info.subresource.is_empty();
                 let gzip = whole && compress::accepts(request.headers());
+                let (kind, older) = negotiate::asked(request.headers());
+                let (verb, shown) = (info.verb, made::go_type(&info.group, &info.resource, info.verb == "list"));
                 let answer = self.resource(Call { who, info, query, manager, request }).await;
+                let answer = match answer {
+                    Ok(response) if matches!(verb, "get" | "list" | "create" | "update" | "patch") => {
+                        made::fits(kind.as_deref(), verb == "list", &shown).map(|()| response)
+                    }
+                    other => other,
+                };
+                let answer = match answer {
+                    Ok(response) if older && verb == "watch" => Ok(older::watch(response)),
+                    Ok(response) if older && !streams => older::finished(response).await,
+                    other => other,
+                };
                 let mut response = match answer {
                     Ok(response) if streams => response,
                     Ok(response) => encode::finished(response, encoding).await?,

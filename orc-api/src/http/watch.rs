@@ -162,7 +162,7 @@ impl Shape {
         let of = Rendition {
             revision,
             event: kind,
-            version: self.served.version.clone(),
+            version: self.served.api_version(),
             metadata: self.form == Form::Metadata,
             protobuf: self.protobuf.is_some(),
             object: object.key.clone(),

@@ -11,14 +11,16 @@ use serde_json::Value;
 /// The rules of `events` in the core group's form.
 pub(super) static CORE: Kind = Kind {
     create_on_update: true,
-    name: names::dns1123_subdomain,
+    // Only the newer group checks names beyond what a path can hold.
+    name: names::path_segment,
     validate: |event, e| legacy(event, "reportingComponent", e),
     validate_update: |event, _, e| legacy(event, "reportingComponent", e),
     ..Kind::NAMESPACED
 };
 
 /// The rules of `events` in the form of `events.k8s.io/v1`.
-pub(super) static NEW: Kind = Kind { validate: strict, validate_update: strict_update, ..CORE };
+pub(super) static NEW: Kind =
+    Kind { name: names::dns1123_subdomain, validate: strict, validate_update: strict_update, ..CORE };
 
 /// The value under the field's name in either group.
 fn either<'a>(event: &'a Value, field: &str, newer: &str) -> &'a Value {
@@ -38,7 +40,12 @@ fn legacy(event: &Value, reporter: &str, e: &mut FieldErrors) {
     let namespace = text(get(event, "metadata"), "namespace");
     let other = text(involved(event), "namespace");
     let path = FieldPath::new("involvedObject");
-    let agree = if other.is_empty() { ["", "default"].contains(&namespace) } else { namespace == other };
+    // An event of the newer form may be about something in another namespace.
+    let agree = match (has(event, "eventTime"), other) {
+        (true, "") => ["default", "kube-system"].contains(&namespace),
+        (false, "") => ["", "default"].contains(&namespace),
+        (newer, other) => newer || namespace == other,
+    };
     if !agree {
         e.invalid(&path.child("namespace"), other, "does not match event.namespace");
     }
@@ -114,7 +121,10 @@ fn strict_update(new: &Value, old: &Value, e: &mut FieldErrors) {
         ("count", "deprecatedCount"),
         ("type", "type"),
     ];
-    series(new, e);
+    legacy(new, "reportingController", e);
+    if !same(get(new, "series"), get(old, "series")) {
+        series(new, e);
+    }
     for (field, newer) in FIXED {
         e.immutable(&FieldPath::new(field), either(new, field, newer), either(old, field, newer));
     }

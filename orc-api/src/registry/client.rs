@@ -29,8 +29,8 @@ impl RegistryClient {
         Self { registry, who, manager: Arc::from(manager), checked, version: None }
     }
 
-    /// The same handle for a caller that speaks a version: objects of custom kinds are read and written in it, not in the
-    /// one that they are stored in.
+    /// The same handle for a caller that speaks a version, as `v1` or with its group as `events.k8s.io/v1`: objects are
+    /// read and written in it, not in the one that they are stored in.
     #[must_use]
     pub fn in_version(mut self, version: &str) -> Self {
         self.version = Some(Name::new(version));
@@ -79,7 +79,7 @@ impl ObjectClient for RegistryClient {
         let mut shown = self.registry.present(&kind, vec![stored]).await?;
         let stored = shown.pop().ok_or_else(|| kind.not_found(key))?;
         match sub.as_ref().map(Subresource::as_str) {
-            None | Some("status" | "approval") => Ok(Gotten::Stored(stored)),
+            None | Some("status" | "approval" | "ephemeralcontainers" | "resize") => Ok(Gotten::Stored(stored)),
             Some("scale") => Ok(Gotten::Made(super::scale::of(&kind, &stored.to_doc()?)?)),
             Some(other) => Err(not_built(other, &kind.info.plural)),
         }

@@ -4,13 +4,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use orc_core::apply::Place;
-use orc_core::catalogue::{Catalogue, ResourceInfo};
+use orc_core::catalogue::{Catalogue, GroupVersion, ResourceInfo};
 use orc_core::schema::{MessageRef, Schema};
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
 use serde_json::Value;
 
 use super::Registry;
 use super::custom::{self, CustomRules, Definition, Spoken};
+use super::own::OwnRules;
+use crate::convert::{self, Foreign};
 use crate::kinds::{Strategy, strategy};
 
 /// A resource with its rules, in the version that is spoken.
@@ -20,6 +22,8 @@ pub(crate) struct Kind {
     pub(super) rules: Rules,
     /// What defines the kind, where it is no built-in one.
     pub(super) custom: Option<Custom>,
+    /// The version that is spoken, where it is a built-in one and not the stored one.
+    pub(super) foreign: Option<&'static Foreign>,
 }
 
 /// The definition of a kind, and the version of it that is spoken.
@@ -34,6 +38,8 @@ pub(super) enum Rules {
     BuiltIn(&'static dyn Strategy),
     /// Of a version of a custom kind.
     Custom(Arc<CustomRules>),
+    /// The same, with an embedder's own rule.
+    Own(OwnRules),
 }
 
 impl Deref for Rules {
@@ -43,6 +49,7 @@ impl Deref for Rules {
         match self {
             Self::BuiltIn(rules) => *rules,
             Self::Custom(rules) => rules.as_ref(),
+            Self::Own(rules) => rules,
         }
     }
 }
@@ -56,15 +63,21 @@ impl Registry {
         self.kind_in(id, None)
     }
 
-    /// The rules of a stored resource in a version; for built-in kinds, whose versions are one, always in the stored one.
+    /// The rules of a stored resource in a version (`v1`, or with its group `events.k8s.io/v1`).
     ///
     /// # Errors
     /// 404 for a resource or version that is not served, 500 for a definition that does not compile.
     pub(super) fn kind_in(&self, id: &ResourceId, version: Option<&str>) -> Result<Kind, ApiError> {
         if let Some(info) = Catalogue::builtin().by_id(id).cloned() {
-            let message = Schema::builtin().message_of(&info.storage.group, &info.storage.version, &info.kind);
-            return Ok(Kind { message, rules: Rules::BuiltIn(strategy(id.as_str())), info, custom: None });
+            let foreign = version.and_then(|version| convert::foreign(id, version));
+            let (api_version, rules) = match foreign {
+                Some(foreign) => (foreign.api_version.to_owned(), foreign.rules()),
+                None => (info.storage.to_string(), strategy(id.as_str())),
+            };
+            let message = Schema::builtin().message_of_type(&api_version, &info.kind);
+            return Ok(Kind { message, rules: Rules::BuiltIn(rules), info, custom: None, foreign });
         }
+        let version = version.map(|version| version.rsplit('/').next().unwrap_or(version));
         let definition = self.definitions.current(id).ok_or_else(|| custom::not_served(id))?;
         let storage = definition.storage()?;
         let spoken = match version {
@@ -73,20 +86,41 @@ impl Registry {
         };
         let spoken = spoken.cloned().ok_or_else(|| custom::not_served(id))?;
         let info = self.catalogue().by_id(id).cloned().ok_or_else(|| custom::not_served(id))?;
-        let rules = Rules::Custom(spoken.rules.clone());
-        Ok(Kind { info, message: None, rules, custom: Some(Custom { definition, spoken }) })
+        let rules = spoken.rules.clone();
+        let rules = match self.definitions.check_of(id) {
+            Some(check) => Rules::Own(OwnRules { rules, check }),
+            None => Rules::Custom(rules),
+        };
+        Ok(Kind { info, message: None, rules, custom: Some(Custom { definition, spoken }), foreign: None })
     }
 }
 
 impl Kind {
     /// `apiVersion` of the documents that are spoken.
     pub(super) fn api_version(&self) -> String {
-        self.custom.as_ref().map_or_else(|| self.info.storage.to_string(), |custom| custom.spoken.api_version.clone())
+        match (&self.custom, self.foreign) {
+            (Some(custom), _) => custom.spoken.api_version.clone(),
+            (None, Some(foreign)) => foreign.api_version.to_owned(),
+            (None, None) => self.info.storage.to_string(),
+        }
     }
 
     /// The version that is spoken.
     pub(super) fn version(&self) -> &str {
-        self.custom.as_ref().map_or(&*self.info.storage.version, |custom| custom.spoken.version.name.as_str())
+        match (&self.custom, self.foreign) {
+            (Some(custom), _) => custom.spoken.version.name.as_str(),
+            (None, Some(foreign)) => foreign.api_version.rsplit('/').next().unwrap_or_default(),
+            (None, None) => &self.info.storage.version,
+        }
+    }
+
+    /// Group and version that a request to a built-in kind is made in; those that are stored for custom kinds.
+    pub(super) fn spoken(&self) -> GroupVersion {
+        let foreign = self.foreign.and_then(|foreign| foreign.api_version.split_once('/'));
+        foreign.map_or_else(
+            || self.info.storage.clone(),
+            |(group, version)| GroupVersion { group: group.into(), version: version.into() },
+        )
     }
 
     /// The type of an object, for server-side apply.

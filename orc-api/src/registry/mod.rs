@@ -15,6 +15,7 @@ mod delete;
 mod evict;
 mod families;
 mod kind;
+mod own;
 mod ownership;
 mod patch;
 mod scale;
@@ -32,6 +33,7 @@ use orc_store::Store;
 use orc_store::store::FieldsOf;
 
 pub use client::RegistryClient;
+pub use own::OwnKind;
 
 use crate::admission::configs::Configs;
 use crate::admission::webhook::{ServiceResolver, StoreResolver, WebhookClient};

@@ -98,6 +98,12 @@ impl Kind {
         let merged = managers
             .apply(base.value(), config, &reach, &manager, writer.options.force, (&api_version, &now))
             .map_err(|conflicts| refuse(&conflicts))?;
+        if writer.sub == "scale"
+            && let Some(own) = managers.0.get_mut(&manager)
+        {
+            // Kubernetes carries the owners of a Scale over to its object without their times.
+            own.time = None;
+        }
         let mut doc = Doc::from_value(merged)?;
         write(&mut doc, &managers);
         Ok(doc)

@@ -3,6 +3,7 @@
 //! HTTP/2 by ALPN for many watches on one connection; HTTP/1.1 for upgrades. A slow or hostile client harms only itself:
 //! handshakes and headers have a deadline, and streams, buffers and connections a bound.
 
+mod begun;
 mod tls;
 mod upgrade;
 
@@ -25,10 +26,25 @@ use crate::identity::from_certificate;
 
 /// Connections at a time; each holds a file, a TLS session and its streams.
 const MAX_CONNECTIONS: usize = 16_384;
-/// A client that has not finished its handshake by then is dropped.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A client that has not sent its headers by then is dropped.
-const HEADERS: Duration = Duration::from_secs(30);
+/// How long a client may take to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A client that has not finished its TLS handshake by then is dropped.
+    pub handshake: Duration,
+    /// A client that has not sent the head of a request by then is dropped; also one that is idle between requests of HTTP/1.1.
+    /// The preface of HTTP/2 must have come by then as well; later its pings find out who is gone.
+    pub head: Duration,
+}
+
+impl Default for Patience {
+    /// 10 s and 30 s: slow links are served, and a client that sends nothing holds its place for no longer.
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(10), head: Duration::from_secs(30) }
+    }
+}
+
+/// The largest head of a request, bytes: Go's `http.DefaultMaxHeaderBytes`, which kube-apiserver keeps. 431 past it.
+const MAX_HEAD: u32 = 1024 * 1024;
 /// Streams on one HTTP/2 connection: client-go opens one for every watch.
 const MAX_STREAMS: u32 = 10_000;
 /// Bytes buffered for a stream whose reader is slow.
@@ -36,6 +52,11 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// Accepts connections until the future is dropped. Open connections end with their clients or the runtime.
 pub async fn serve(listener: TcpListener, tls: TlsAcceptor, service: ApiService) {
+    serve_patiently(listener, tls, service, Patience::default()).await;
+}
+
+/// As [`serve`], with deadlines of the caller's.
+pub async fn serve_patiently(listener: TcpListener, tls: TlsAcceptor, service: ApiService, patience: Patience) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -50,7 +71,7 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, service: ApiService)
         };
         let (tls, service) = (tls.clone(), service.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, tls, service, Arc::new(place)).await {
+            if let Err(error) = connection(stream, tls, service, patience, Arc::new(place)).await {
                 tracing::debug!(%error, "a connection ended");
             }
         });
@@ -62,10 +83,11 @@ async fn connection(
     stream: TcpStream,
     tls: TlsAcceptor,
     service: ApiService,
+    patience: Patience,
     place: Arc<OwnedSemaphorePermit>,
 ) -> Result<(), BoxError> {
     stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
+    let stream = tokio::time::timeout(patience.handshake, tls.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|c| from_certificate(c));
     let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (service, peer, place) = (service.clone(), peer.clone(), place.clone());
@@ -80,12 +102,18 @@ async fn connection(
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    // The protocol is agreed on by ALPN; looking for it in the first bytes would wait for them without end.
+    let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let preface = if two { begun::PREFACE } else { 0 };
+    let stream = tokio::time::timeout(patience.head, begun::Begun::read(stream, preface)).await??;
+    let server = auto::Builder::new(TokioExecutor::new());
+    let mut server = if two { server.http2_only() } else { server.http1_only() };
+    server.http1().timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(MAX_HEAD as usize);
     server
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD)
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(Some(Duration::from_secs(30)));
     server.serve_connection_with_upgrades(TokioIo::new(stream), answer).await

@@ -58,10 +58,11 @@ fn roles(row: &Row<'_>) -> String {
     let labels = row.get("/metadata/labels").as_object().into_iter().flatten();
     let role = |(key, value): (&String, &Value)| match key.strip_prefix("node-role.kubernetes.io/") {
         Some(role) if !role.is_empty() => Some(role.to_owned()),
-        _ if key == "kubernetes.io/role" => value.as_str().map(str::to_owned),
+        _ if key == "kubernetes.io/role" => value.as_str().filter(|role| !role.is_empty()).map(str::to_owned),
         _ => None,
     };
-    super::none_if_empty(join(labels.filter_map(role), ","))
+    let all: std::collections::BTreeSet<String> = labels.filter_map(role).collect();
+    super::none_if_empty(join(all.into_iter(), ","))
 }
 
 fn address(row: &Row<'_>, kind: &str) -> String {

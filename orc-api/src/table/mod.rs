@@ -32,6 +32,11 @@ pub fn cells(info: &ResourceInfo, version: &str, object: &Value, now: Timestamp)
     columns.iter().map(|column| cell(&column.name)).collect()
 }
 
+/// The conditions of one object's row: pods that have ended say so.
+pub fn conditions(info: &ResourceInfo, object: &Value) -> Option<Value> {
+    (info.group.is_empty() && info.plural == "pods").then(|| pods::conditions(object)).flatten()
+}
+
 /// What many kinds have.
 fn common(column: &str, row: &Row<'_>) -> Value {
     match column {

@@ -29,6 +29,17 @@ pub(super) fn cell(id: &str, column: &str, row: &Row<'_>) -> Option<Value> {
     })
 }
 
+/// What a pod's phase says of its row.
+pub(super) fn conditions(pod: &Value) -> Option<Value> {
+    let message = match text(pod, "/status/phase") {
+        "Succeeded" => "The pod has completed successfully.",
+        "Failed" => "The pod failed.",
+        _ => return None,
+    };
+    let reason = text(pod, "/status/phase");
+    Some(serde_json::json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
+}
+
 fn is_sidecar(row: &Row<'_>, status: &Value) -> bool {
     row.list("/spec/initContainers").iter().any(|c| c["name"] == status["name"] && c["restartPolicy"] == "Always")
 }

@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 
 use crate::identity::service_account::{ServiceAccountTokens, Signer};
 use crate::pki::Pki;
+use crate::serve::Patience;
 use crate::{ApiConfig, ApiService, Identity, Registry, RegistryOptions};
 
 /// The network of Service addresses, and the range of node ports.
@@ -91,12 +92,21 @@ impl ApiServer {
     /// # Errors
     /// When there is no port, or no certificate can be made.
     pub async fn listen(&self) -> std::io::Result<Listening> {
+        self.listen_with(Patience::default()).await
+    }
+
+    /// As [`ApiServer::listen`], with deadlines for slow clients of the caller's.
+    ///
+    /// # Errors
+    /// As [`ApiServer::listen`].
+    pub async fn listen_with(&self, patience: Patience) -> std::io::Result<Listening> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let pki = Pki::in_memory(&[], &[IpAddr::V4(Ipv4Addr::LOCALHOST)], &self.system.clock);
         let pki = pki.map_err(std::io::Error::other)?;
         let acceptor = crate::serve::acceptor(&pki).map_err(std::io::Error::other)?;
-        let task = self.system.spawn.spawn(crate::serve::serve(listener, acceptor, self.service.clone()));
+        let serving = crate::serve::serve_patiently(listener, acceptor, self.service.clone(), patience);
+        let task = self.system.spawn.spawn(serving);
         Ok(Listening { address, pki, _task: task })
     }
 }

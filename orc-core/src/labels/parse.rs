@@ -138,7 +138,8 @@ impl Parser {
             }
             (Token::Close, _) => {
                 self.at += 1;
-                Ok(Vec::new())
+                // `x in ()` is `x in ("")`.
+                Ok(vec![String::new()])
             }
             (_, literal) => Err(found(literal, ", expected: ',', ')' or identifier")),
         }

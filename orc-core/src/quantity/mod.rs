@@ -60,6 +60,22 @@ impl Quantity {
         parse::quantity(text)
     }
 
+    /// The text that Kubernetes shows of a quantity that was written as `text`: the canonical one, but for a few other
+    /// spellings that it keeps.
+    ///
+    /// # Errors
+    /// The text is not a quantity.
+    pub fn shown(text: &str) -> Result<String, QuantityError> {
+        let quantity = Self::parse(text)?;
+        Ok(if parse::keeps_spelling(text) { text.to_owned() } else { quantity.to_string() })
+    }
+
+    /// The amount rounded up to thousandths, or nothing when it needs no rounding.
+    pub fn rounded_to_milli(&self) -> Option<Self> {
+        let rounded = Amount::new(self.amount.at_scale(-3), -3);
+        (self.amount.parts().1 < -3).then_some(Quantity { amount: rounded, ..*self })
+    }
+
     /// A whole amount.
     pub fn from_integer(value: i64, format: Format) -> Self {
         Quantity { amount: Amount::new(i128::from(value), 0), format }

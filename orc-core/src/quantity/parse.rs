@@ -34,6 +34,25 @@ fn split(text: &str) -> Result<(bool, &str, &str, &str), QuantityError> {
     Ok((negative, whole.trim_start_matches('0'), fraction, suffix))
 }
 
+/// Whether Kubernetes keeps the spelling of a quantity instead of writing it anew: where a quick look says that it is the
+/// canonical one, which lets a few others pass (`+1`, `1.`, `1.500`). The rule of `ParseQuantity` in apimachinery's `resource`.
+pub(super) fn keeps_spelling(text: &str) -> bool {
+    /// Digits that are sure to fit into 64 bits.
+    const SURE: usize = 18;
+    let Ok((_, whole, fraction, suffix)) = split(text) else { return false };
+    let Ok((_, exponent, format)) = factor(suffix) else { return false };
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let digits = format!("{whole}{fraction}");
+    let Ok(number) = digits.parse::<i64>() else { return false };
+    if format == Format::BinarySi {
+        // Each factor of 1024 takes three digits of the fifteen that are sure to fit.
+        let taken = whole.len() + usize::try_from(exponent * 3 / 10 + 1).unwrap_or(usize::MAX);
+        return fraction.is_empty() && taken <= 15 && number & 7 != 0;
+    }
+    let scale = exponent - i32::try_from(fraction.len()).unwrap_or(i32::MAX);
+    digits.len() <= SURE && scale >= NANO && scale % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0')
+}
+
 /// The factor of a suffix: base two or ten, and its exponent.
 fn factor(suffix: &str) -> Result<(u32, i32, Format), QuantityError> {
     let decimal = |exponent| Ok((10, exponent, Format::DecimalSi));

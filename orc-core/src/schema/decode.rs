@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::scalar;
 use super::table::{Cardinality, Field, MessageRef, Schema, Shape, Type};
+use crate::quantity::Quantity;
 
 /// How many strict errors are kept, as upstream does.
 const MAX_STRICT: usize = 100;
@@ -254,7 +255,7 @@ impl Node<'_> {
         match self.expect.plain() {
             Plain::Any(_) => value,
             Plain::Scalar(kind) => match scalar::check(kind, &value) {
-                scalar::Verdict::Fits => value,
+                scalar::Verdict::Fits => scalar::kept(kind, value),
                 scalar::Verdict::WrongType { found } => self.wrong(&found),
                 scalar::Verdict::Unreadable(text) => self.unreadable(text),
             },
@@ -269,6 +270,13 @@ impl Node<'_> {
                 self.wrong(found)
             }
         }
+    }
+
+    /// Whether a map is one of the core group's lists of resources, whose amounts are defaulted to whole thousandths.
+    fn is_resource_list(&self, element: Expect) -> bool {
+        let quantities = matches!(element.plain(), Plain::Shaped(message) if message.shape == Shape::Quantity);
+        let core = |step: &Step| matches!(step, Step::Field(_, of) if of.name.starts_with("k8s.io.api.core.v1."));
+        quantities && self.cx.path.last().is_some_and(core)
     }
 
     fn unreadable(self, text: String) -> Value {
@@ -324,6 +332,17 @@ impl Node<'_> {
     }
 }
 
+/// A list of resources with its amounts rounded up to thousandths (`SetDefaults_ResourceList`).
+fn rounded(mut list: Value) -> Value {
+    for amount in list.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let quantity = amount.as_str().and_then(|text| Quantity::parse(text).ok());
+        if let Some(rounded) = quantity.and_then(|quantity| quantity.rounded_to_milli()) {
+            *amount = rounded.to_string().into();
+        }
+    }
+    list
+}
+
 enum Members {
     Message(MessageRef),
     Custom,
@@ -341,6 +360,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         match self.expect.plain() {
             Plain::Object(message) => self.members(access, &Members::Message(message)),
             Plain::Custom => self.members(access, &Members::Custom),
+            Plain::Map(expect) if self.is_resource_list(expect) => {
+                self.members(access, &Members::Each(expect)).map(rounded)
+            }
             Plain::Map(expect) | Plain::Any(expect) => self.members(access, &Members::Each(expect)),
             Plain::Shaped(m) if is_schema_union(m.shape) => self.members(access, &Members::Message(schema_props())),
             Plain::List(_) | Plain::Scalar(_) | Plain::Shaped(_) => {

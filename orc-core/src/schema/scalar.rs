@@ -51,6 +51,16 @@ pub(super) fn check(kind: Type, value: &Value) -> Verdict {
     if fits { Verdict::Fits } else { Verdict::WrongType { found: json_type(value).to_owned() } }
 }
 
+/// The form in which a plain scalar that fits is kept: Go decodes bytes, so line breaks in them are gone.
+pub(super) fn kept(kind: Type, value: Value) -> Value {
+    match (kind, &value) {
+        (Type::Bytes, Value::String(text)) if text.contains(['\n', '\r']) => {
+            base64::decode(text).map_or(value, |bytes| base64::encode(&bytes).into())
+        }
+        _ => value,
+    }
+}
+
 /// The canonical form of a scalar that stands for a message.
 pub(super) fn shaped(shape: Shape, value: Value) -> Result<Value, Verdict> {
     match (shape, value) {
@@ -73,8 +83,8 @@ pub(super) fn shaped(shape: Shape, value: Value) -> Result<Value, Verdict> {
 }
 
 fn quantity(text: &str) -> Result<Value, Verdict> {
-    match Quantity::parse(text) {
-        Ok(quantity) => Ok(quantity.to_string().into()),
+    match Quantity::shown(text) {
+        Ok(shown) => Ok(shown.into()),
         Err(error) => Err(Verdict::Unreadable(error.to_string())),
     }
 }

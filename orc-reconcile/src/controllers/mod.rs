@@ -6,15 +6,20 @@
 
 mod aggregation;
 mod certificates;
+mod cronjob;
+mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod garbage;
+mod history;
 mod job;
 mod namespace;
 mod node;
 mod per_namespace;
 mod quota;
 mod replicaset;
+mod statefulset;
 mod support;
 mod ttl;
 
@@ -29,7 +34,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use aggregation::cluster_role_aggregation;
 pub use certificates::{Asked, CertificateAuthority, Requester, certificate_signing};
+pub use cronjob::cron_job;
+pub use daemonset::daemon_set;
 pub use deployment::deployment;
+pub use disruption::disruption;
 pub use endpoints::{endpoint_slice, endpoints, kubernetes_endpoints};
 pub use garbage::garbage_collector;
 pub use job::job;
@@ -38,6 +46,7 @@ pub use node::{node_lifecycle, pod_garbage_collector};
 pub use per_namespace::{root_ca, service_account};
 pub use quota::resource_quota;
 pub use replicaset::replicaset;
+pub use statefulset::stateful_set;
 pub use ttl::ttl_after_finished;
 
 use crate::{Controller, LoopStatus};
@@ -96,7 +105,11 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("resourcequota-controller", &resource_quota),
         make("replicaset-controller", &replicaset),
         make("deployment-controller", &deployment),
+        make("statefulset-controller", &stateful_set),
+        make("daemon-set-controller", &daemon_set),
         make("job-controller", &job),
+        make("cronjob-controller", &cron_job),
+        make("disruption-controller", &|env| disruption(env, kinds.clone())),
         make("ttl-after-finished-controller", &ttl_after_finished),
         make("endpoint-controller", &endpoints),
         make("endpointslice-controller", &endpoint_slice),

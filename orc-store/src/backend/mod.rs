@@ -8,6 +8,8 @@ mod ring;
 
 #[cfg(feature = "durable")]
 mod durable;
+#[cfg(feature = "encryption")]
+mod encrypted;
 #[cfg(feature = "etcd")]
 mod etcd;
 
@@ -21,6 +23,8 @@ use orc_core::Revision;
 
 #[cfg(feature = "durable")]
 pub use durable::{DurableBackend, DurableConfig, OpenStage, Progress, ProgressHook, backup, disk};
+#[cfg(feature = "encryption")]
+pub use encrypted::{EncryptedBackend, EncryptionConfig, EncryptionConfigError};
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdBackend, EtcdConfig, Pem};
 pub use memory::MemoryBackend;

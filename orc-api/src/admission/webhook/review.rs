@@ -57,7 +57,7 @@ pub(super) fn request(hook: &Hook, ask: &Attributes<'_>, version: &str, uid: &st
 
 /// An object in the version that a webhook's rules match.
 fn convert(ask: &Attributes<'_>, version: &str, value: &Value) -> Result<Value, String> {
-    if !ask.is_main() || !value.is_object() || *version == *ask.info.storage.version {
+    if !ask.is_main() || !value.is_object() {
         return Ok(value.clone());
     }
     let group = &ask.info.group;
@@ -68,7 +68,11 @@ fn convert(ask: &Attributes<'_>, version: &str, value: &Value) -> Result<Value, 
         value["apiVersion"] = api_version.into();
         return Ok(value);
     }
+    if value["apiVersion"] == api_version.as_str() {
+        return Ok(value.clone());
+    }
     let converted = Doc::from_value(value.clone())
+        .and_then(|doc| crate::convert::to_storage(&ask.key.resource, doc))
         .and_then(|doc| crate::convert::from_storage(&ask.key.resource, &api_version, doc))
         .map_err(|error| format!("failed to call webhook: {error}"))?;
     Ok(converted.into_value())

@@ -110,8 +110,7 @@ fn prepare_sub(new: &mut Value, old: &Value, sub: &str) {
         }
         "ephemeralcontainers" => {
             let added = at(new, "spec.ephemeralContainers").clone();
-            keep(new, old, "spec");
-            keep(new, old, "status");
+            keep_but_managers(new, old);
             put(ensure(new, "spec"), "ephemeralContainers", added);
         }
         "resize" => resize(new, old),
@@ -119,11 +118,19 @@ fn prepare_sub(new: &mut Value, old: &Value, sub: &str) {
     }
 }
 
+/// Takes everything back from the old pod, but who manages what.
+fn keep_but_managers(new: &mut Value, old: &Value) {
+    let managers = at(new, "metadata.managedFields").clone();
+    ["metadata", "spec", "status"].into_iter().for_each(|part| keep(new, old, part));
+    if !managers.is_null() {
+        put(ensure(new, "metadata"), "managedFields", managers);
+    }
+}
+
 /// Of a resize only container resources and resize policies are taken.
 fn resize(new: &mut Value, old: &Value) {
     let asked = get(new, "spec").clone();
-    keep(new, old, "spec");
-    keep(new, old, "status");
+    keep_but_managers(new, old);
     let spec = ensure(new, "spec");
     for kind in ["containers", "initContainers"] {
         for container in items(spec, kind) {

@@ -233,25 +233,17 @@ fn host_ports_of(c: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
     }
 }
 
-/// Fields that an ephemeral container may have.
-const EPHEMERAL: &[&str] = &[
-    "name",
-    "image",
-    "command",
-    "args",
-    "workingDir",
-    "envFrom",
-    "env",
-    "volumeMounts",
-    "volumeDevices",
-    "terminationMessagePath",
-    "terminationMessagePolicy",
-    "imagePullPolicy",
-    "securityContext",
-    "stdin",
-    "stdinOnce",
-    "tty",
-    "targetContainerName",
+/// What an ephemeral container may not have, in the order of the type's fields, which is that of the errors.
+const REFUSED: &[&str] = &[
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
 ];
 
 /// Checks `ephemeralContainers`.
@@ -271,10 +263,8 @@ pub(super) fn ephemeral(around: &Around<'_>, path: &FieldPath<'_>, e: &mut Field
         if !target.is_empty() && !others.contains(target) {
             e.add(FieldError::not_found(&at.child("targetContainerName"), target));
         }
-        for (field, value) in c.as_object().into_iter().flatten() {
-            if !EPHEMERAL.contains(&field.as_str()) && !empty(value) {
-                e.forbidden(&at.child(field), "cannot be set for an Ephemeral Container");
-            }
+        for field in REFUSED.iter().filter(|field| !empty(get(c, field))) {
+            e.forbidden(&at.child(field), "cannot be set for an Ephemeral Container");
         }
         let mounts = at.child("volumeMounts");
         for (j, mount) in list(c, "volumeMounts").iter().enumerate() {

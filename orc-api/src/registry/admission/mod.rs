@@ -62,7 +62,7 @@ pub(super) fn attributes<'a>(
         key,
         info: &kind.info,
         subresource,
-        version: kind.info.storage.clone(),
+        version: kind.spoken(),
         kind: kind.info.kind.clone(),
         object: None,
         old: None,

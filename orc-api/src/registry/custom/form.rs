@@ -23,6 +23,9 @@ impl Registry {
     /// When a conversion fails.
     pub(crate) async fn speak(&self, kind: &Kind, stored: &[Arc<Stored>]) -> Result<Vec<Doc>, ApiError> {
         let docs = stored.iter().map(|stored| Doc::from_body(&stored.body)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(foreign) = kind.foreign {
+            return docs.into_iter().map(|doc| foreign.from_stored(doc)).collect();
+        }
         let Some(custom) = &kind.custom else { return Ok(docs) };
         let values = docs.into_iter().map(|doc| normal(&custom.definition, doc.into_value())).collect();
         let values = self.convert(&custom.definition, values, &custom.spoken).await?;
@@ -34,7 +37,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::speak`].
     pub(crate) async fn present(&self, kind: &Kind, stored: Vec<Arc<Stored>>) -> Result<Vec<Arc<Stored>>, ApiError> {
-        if kind.custom.is_none() || stored.is_empty() {
+        if (kind.custom.is_none() && kind.foreign.is_none()) || stored.is_empty() {
             return Ok(stored);
         }
         let docs = self.speak(kind, &stored).await?;
@@ -53,6 +56,9 @@ impl Registry {
     /// # Errors
     /// As [`Registry::speak`].
     pub(crate) async fn store_form(&self, kind: &Kind, doc: Doc) -> Result<Doc, ApiError> {
+        if let Some(foreign) = kind.foreign {
+            return foreign.to_stored(doc);
+        }
         let Some(custom) = &kind.custom else { return Ok(doc) };
         let storage = custom.definition.storage()?;
         if storage.api_version == custom.spoken.api_version {
@@ -65,9 +71,12 @@ impl Registry {
     /// A watch of a kind's version. Each event is shown by the definition of its time; when the version is no longer served,
     /// the watch ends.
     pub(crate) fn show(self: &Arc<Self>, kind: &Kind, stream: WatchStream) -> WatchStream {
-        let Some(custom) = &kind.custom else { return stream };
-        let (registry, id) = (self.clone(), custom.definition.id());
-        let version = custom.spoken.version.name.clone();
+        let id = match (&kind.custom, kind.foreign, &kind.info.id) {
+            (Some(custom), _, _) => custom.definition.id(),
+            (None, Some(_), Some(id)) => id.clone(),
+            _ => return stream,
+        };
+        let (registry, version) = (self.clone(), kind.api_version());
         let events = stream.then(move |event| {
             let (registry, id, version) = (registry.clone(), id.clone(), version.clone());
             async move {

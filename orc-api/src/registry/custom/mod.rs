@@ -37,6 +37,7 @@ pub(super) use follow::start as follow;
 pub(crate) use rules::CustomRules;
 
 use super::Registry;
+use super::own::OwnCheck;
 use crate::custom::definition::Taken;
 use crate::openapi::Published;
 
@@ -55,6 +56,8 @@ pub(crate) struct Definitions {
     state: ArcSwap<State>,
     /// Held while a change is worked in; never over an await.
     writer: Mutex<()>,
+    /// The rules that an embedder adds to a kind of its own.
+    checks: ArcSwap<BTreeMap<ResourceId, OwnCheck>>,
 }
 
 #[derive(Clone)]
@@ -72,7 +75,7 @@ impl Definitions {
     /// When the store cannot be read.
     pub(crate) async fn open(store: &Arc<Store>) -> Result<Self, ApiError> {
         let state = State { catalogue: Catalogue::builtin(), known: BTreeMap::new(), groups: BTreeMap::new() };
-        let opened = Self { store: store.clone(), state: ArcSwap::from_pointee(state), writer: Mutex::new(()) };
+        let opened = Self { store: store.clone(), state: ArcSwap::from_pointee(state), writer: Mutex::new(()), checks: ArcSwap::default() };
         for item in store.list(&Scope::all(definitions()), &ListOptions::default()).await?.items {
             opened.refresh(&item.key.name);
         }
@@ -82,6 +85,20 @@ impl Definitions {
     /// What is served.
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         self.state.load().catalogue.clone()
+    }
+
+    /// Adds an embedder's rule to a resource, in the place of an earlier one.
+    pub(crate) fn check(&self, id: ResourceId, check: OwnCheck) {
+        self.checks.rcu(|checks| {
+            let mut next = BTreeMap::clone(checks);
+            next.insert(id.clone(), check.clone());
+            next
+        });
+    }
+
+    /// The embedder's rule of a resource.
+    pub(crate) fn check_of(&self, id: &ResourceId) -> Option<OwnCheck> {
+        self.checks.load().get(id).cloned()
     }
 
     /// The names of all that are known.

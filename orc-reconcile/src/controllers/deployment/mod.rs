@@ -3,12 +3,12 @@
 //! Follows `k8s.io/kubernetes/pkg/controller/deployment`. Different: the template hash is our own function, and the
 //! revision annotation is a plain update, not a side effect of a status update.
 
-mod percent;
+pub(crate) mod percent;
 mod plan;
 mod scale;
 mod sets;
 mod status;
-mod template;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 
@@ -162,7 +162,7 @@ impl Deployments {
                 Ok(())
             }
             Err(error) if error.is_already_exists() => self.collided(key, deployment, set).await,
-            Err(error) if meta::namespace_is_ending(&error) => Ok(()),
+            Err(error) if meta::namespace_is_ending(&error) => Err(error.into()),
             Err(error) => {
                 let text = format!("Failed to create new replica set {name:?}: {error}");
                 self.recorder.warning(deployment, "FailedCreate", text.clone());

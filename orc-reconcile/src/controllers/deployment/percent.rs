@@ -33,7 +33,7 @@ pub(crate) fn bounds(spec: &DeploymentSpec) -> Bounds {
 }
 
 /// A number or a share of `of`; what is neither counts as 0 (validation refuses it).
-fn resolve(value: &IntOrString, of: i32, up: bool) -> i32 {
+pub(crate) fn resolve(value: &IntOrString, of: i32, up: bool) -> i32 {
     match value {
         IntOrString::Int(n) => *n,
         IntOrString::String(text) => {

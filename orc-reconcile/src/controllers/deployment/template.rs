@@ -33,7 +33,11 @@ pub(crate) fn is_of(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
 /// A stable hash of a template (FNV-1a of its JSON), as a name part. `collisions` gives another one after a collision.
 pub(crate) fn hash(template: &PodTemplateSpec, collisions: i32) -> String {
     // A template of this type always has a JSON form.
-    let mut bytes = serde_json::to_vec(template).unwrap_or_default();
+    digest(serde_json::to_vec(template).unwrap_or_default(), collisions)
+}
+
+/// A stable hash of bytes (FNV-1a), as a name part.
+pub(crate) fn digest(mut bytes: Vec<u8>, collisions: i32) -> String {
     if collisions > 0 {
         bytes.extend(collisions.to_le_bytes());
     }

@@ -158,7 +158,6 @@ impl Slices {
                     slice.metadata.name = Some(name.clone());
                     match api.create(&slice).await {
                         Ok(made) => wrote(&made),
-                        Err(error) if meta::namespace_is_ending(&error) => {}
                         // Its fate is open, or an earlier try made it: the cache will show it.
                         Err(error) if meta::is_uncertain(&error) => return Err(error.into()),
                         Err(error)

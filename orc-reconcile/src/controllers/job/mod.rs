@@ -14,9 +14,8 @@ mod template;
 mod tests;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
@@ -37,9 +36,6 @@ use crate::{CacheSource, Controller, Next, Reconciler, service};
 
 /// The index of pods that wait to be counted, by the namespace and name of their job.
 const OF_JOB: &str = "tracked-by-job";
-
-/// How long to wait for the pods' cache to be as new as the job.
-const FRESH: Duration = Duration::from_secs(10);
 
 /// The values of [`OF_JOB`].
 fn job_of(stored: &Stored) -> Vec<String> {
@@ -88,7 +84,7 @@ impl Reconciler for Jobs {
             self.records.lock().remove(&key);
             return Ok(Next::Done);
         };
-        self.fresh(&job).await?;
+        self.fresh(&key, &job)?;
         let now = self.pods.env.clock.now();
         let plan = plan(self.gather(&key, &job), now);
         self.report(&key, &job, plan.status).await?;
@@ -101,16 +97,24 @@ impl Reconciler for Jobs {
 }
 
 impl Jobs {
-    /// A uid that the job's status names is counted when its pod is seen without the finalizer, or gone: pods must be seen as
-    /// they were when the status was written, or later.
-    async fn fresh(&self, job: &Job) -> Result<(), PassError> {
-        let waiting = job.status.as_ref().and_then(|status| status.uncounted_terminated_pods.as_ref());
-        let waits = waiting.is_some_and(|pods| pods.succeeded.is_some() || pods.failed.is_some());
+    /// A uid that the job's status names moves to a counter when its pod is gone. A pod that this loop has never seen may be
+    /// one that the cache does not show yet: then the pass waits until the cache is as new as the job.
+    fn fresh(&self, key: &ObjectKey, job: &Job) -> Result<(), PassError> {
+        let lists = job.status.as_ref().and_then(|status| status.uncounted_terminated_pods.clone()).unwrap_or_default();
+        let waiting: BTreeSet<String> =
+            lists.succeeded.into_iter().flatten().chain(lists.failed.into_iter().flatten()).collect();
+        let snapshot = self.pods.pods.snapshot();
+        let present: BTreeSet<String> =
+            snapshot.untyped().by_owner(meta::uid(&job.metadata)).map(|pod| pod.head.uid.to_string()).collect();
+        let mut records = self.records.lock();
+        let seen = &mut records.entry(key.clone()).or_default().seen;
+        seen.retain(|uid| waiting.contains(uid));
+        seen.extend(waiting.iter().filter(|uid| present.contains(*uid)).cloned());
         let revision = job.metadata.resource_version.as_deref().and_then(Revision::parse);
-        if let Some(revision) = revision.filter(|_| waits) {
-            self.pods.pods.cache().observed(revision, FRESH).await?;
+        if waiting.iter().all(|uid| seen.contains(uid)) || revision.is_none_or(|at| at <= snapshot.untyped().revision()) {
+            return Ok(());
         }
-        Ok(())
+        Err(PassError::Wait("the pods that are seen are older than the job".to_owned()))
     }
 
     fn gather<'a>(&self, key: &ObjectKey, job: &'a Job) -> State<'a> {

@@ -26,6 +26,8 @@ pub(crate) const IGNORED: &str = "batch.kubernetes.io/job-index-ignored-failure-
 pub(crate) struct Record {
     failures: BTreeMap<String, Timestamp>,
     success: Option<Timestamp>,
+    /// Pods that wait to be counted and were seen.
+    pub(crate) seen: BTreeSet<String>,
 }
 
 impl Record {

@@ -193,7 +193,7 @@ impl Sets {
                     self.memory.decided(key, name);
                 }
                 // A name in doubt is settled by the cache; it is no failure to tell.
-                if !error.is_already_exists() {
+                if !error.is_already_exists() && !meta::namespace_is_ending(&error) {
                     self.failures.lock().entry(key.clone()).or_insert(("FailedCreate", error.to_string()));
                 }
                 return Err(error.into());
@@ -227,8 +227,9 @@ impl Sets {
         if !meta::is_uncertain(&error) {
             self.memory.decided(key, name);
         }
+        // No pass after this one: it would be refused as well, and at once.
         if meta::namespace_is_ending(&error) {
-            return Ok(());
+            return Err(error);
         }
         self.recorder.warning(set, "FailedCreate", format!("Error creating: {error}"));
         Err(error)

@@ -57,7 +57,8 @@ pub(crate) enum PassError {
 
 impl Classify for PassError {
     fn is_terminal(&self) -> bool {
-        matches!(self, Self::Api(error) if error.is_terminal())
+        // The end of a namespace is waited out by nobody: what is left of its objects goes too, and tells by its events.
+        matches!(self, Self::Api(error) if error.is_terminal() || meta::namespace_is_ending(error))
     }
 }
 

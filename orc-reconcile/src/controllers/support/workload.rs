@@ -201,8 +201,9 @@ impl Pods {
         if !meta::is_uncertain(&error) {
             self.memory.decided(key, name);
         }
+        // No pass after this one: it would be refused as well, and at once.
         if meta::namespace_is_ending(&error) {
-            return Ok(());
+            return Err(error);
         }
         self.recorder.warning(owner, "FailedCreate", format!("Error creating: {error}"));
         Err(error)
