@@ -17,6 +17,7 @@
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
 pub mod admission;
+pub mod aggregation;
 pub mod audit;
 pub mod bootstrap;
 pub mod cel;

@@ -179,3 +179,28 @@ async fn others_find_the_keys_of_tokens() {
     let nobody = ask(&service, &Identity::anonymous(), "GET", "/openid/v1/jwks", Value::Null).await;
     assert_eq!(nobody.status(), 403);
 }
+
+#[tokio::test]
+async fn what_admission_notes_is_in_the_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.log");
+    let system = System::real();
+    let log = Log::open(&LogConfig::new(&file), system.clock.clone()).unwrap();
+    let audit = Audit::new(Policy::parse(POLICY).unwrap(), log, system);
+    let service = service(folder.path()).await.with_audit(audit);
+    let admin = Identity::admin();
+    let strict = json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "strict", "labels": {"pod-security.kubernetes.io/audit": "restricted"}}});
+    ask(&service, &admin, "POST", "/api/v1/namespaces", strict).await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    ask(&service, &admin, "POST", "/api/v1/namespaces/strict/serviceaccounts", account).await;
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let made = ask(&service, &admin, "POST", "/api/v1/namespaces/strict/pods", pod).await;
+    assert_eq!(made.status(), 201);
+    drop(service);
+    let written = std::fs::read_to_string(&file).unwrap();
+    let events = written.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_pods: Vec<Value> = events.filter(|event| event["objectRef"]["resource"] == "pods").collect();
+    let note = &of_pods[0]["annotations"]["pod-security.kubernetes.io/audit-violations"];
+    assert!(note.as_str().unwrap().starts_with("would violate PodSecurity \"restricted:latest\""), "{of_pods:?}");
+}

@@ -42,7 +42,7 @@ fn definition() -> Value {
 
 fn room(first: i64, last: i64) -> DynamicObject {
     let object = json!({"apiVersion": "own.example/v1", "kind": "Room", "metadata": {"name": "a"},
-        "spec": {"first": first, "last": last}});
+        "spec": {"first": first, "last": last, "replicas": 1}});
     serde_json::from_value(object).unwrap()
 }
 

@@ -115,6 +115,7 @@ pub async fn start(
     let registry = Registry::open(store.clone(), options, system.clone()).await?;
     let admin = registry.client(Identity::admin(), "orc");
     bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: cidr.api(), service_cidr: (cidr.base, cidr.bits) }).await?;
+    orc_api::aggregation::ensure(&admin, &system.clock).await?;
     let claims = registry.clone();
     system.spawn.detach(async move { claims.keep_claims().await });
     system.spawn.detach(orc_api::expiry::run(store.clone(), system.clock.clone(), orc_api::expiry::TTL));

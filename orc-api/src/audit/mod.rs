@@ -6,6 +6,7 @@
 
 mod event;
 mod log;
+pub(crate) mod notes;
 mod policy;
 mod rotate;
 

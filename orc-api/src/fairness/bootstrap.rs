@@ -18,8 +18,11 @@ pub(super) const CATCH_ALL: &str = "catch-all";
 const EXEMPT: &str = "exempt";
 const AUTO: &str = "apf.kubernetes.io/autoupdate-spec";
 
-/// Name, shares, lendable percent, queues and hand size of the levels that limit; no queues: refuse.
-const LEVELS: [(&str, i32, i32, Option<(i32, i32)>); 7] = [
+/// Name, shares, lendable percent, queues and hand size; no queues: refuse.
+type LevelRow = (&'static str, i32, i32, Option<(i32, i32)>);
+
+/// The levels that limit.
+const LEVELS: [LevelRow; 7] = [
     ("system", 30, 33, Some((64, 6))),
     ("node-high", 40, 25, Some((64, 6))),
     ("leader-election", 10, 0, Some((16, 4))),

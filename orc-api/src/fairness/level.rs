@@ -111,7 +111,7 @@ impl Level {
     /// Starts whoever may start now.
     fn dispatch(self: &Arc<Self>) {
         loop {
-            let Some((grant, seat)) = self.queues.lock().next() else { return };
+            let Some((grant, seat)) = self.queues.lock().next_start() else { return };
             // One that went away in this moment drops its permit here, which gives the seats on.
             let _ = grant.send(self.permit(seat));
         }

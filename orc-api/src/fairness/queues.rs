@@ -145,7 +145,7 @@ impl<T> Queues<T> {
 
     /// Starts the waiting request that is next in turn, if its seats are free. To be called until it gives nothing, after
     /// each [`Queues::wait`], [`Queues::cancel`], [`Queues::finish`], [`Queues::limit`] and [`Queues::reshape`].
-    pub fn next(&mut self) -> Option<(T, Seat)> {
+    pub fn next_start(&mut self) -> Option<(T, Seat)> {
         let &(_, at) = self.ready.first()?;
         let width = self.queues[at as usize].waiting.front()?.width;
         // One that does not fit yet keeps its turn: smaller ones behind it would pass it for ever.

@@ -41,7 +41,7 @@ struct World {
 
 impl World {
     fn drain(&mut self) {
-        while let Some((name, seat)) = self.queues.next() {
+        while let Some((name, seat)) = self.queues.next_start() {
             let (_, width) = self.waiting.remove(&name).expect("only what waits is started");
             self.running.push((name, seat, width));
         }
@@ -132,14 +132,14 @@ proptest! {
         let mut running: Vec<(usize, Seat)> = Vec::new();
         let (mut work, mut turns) = (vec![0_u64; flows.len()], 0_u64);
         let charge = |flow: usize| u64::from(flows[flow].0) * flows[flow].1;
-        for flow in 0..flows.len() {
+        for (flow, (width, _)) in flows.iter().enumerate() {
             for _ in 0..2 {
-                queues.wait(flow as u64, flows[flow].0, flow).unwrap();
+                queues.wait(flow as u64, *width, flow).unwrap();
             }
         }
         let largest = (0..flows.len()).map(charge).max().unwrap();
         for _ in 0..3_000 {
-            while let Some((flow, seat)) = queues.next() {
+            while let Some((flow, seat)) = queues.next_start() {
                 running.push((flow, seat));
                 queues.wait(flow as u64, flows[flow].0, flow).unwrap();
             }
@@ -159,11 +159,13 @@ proptest! {
 fn a_newcomer_waits_for_no_more_than_what_runs() {
     let mut queues: Queues<&str> = Queues::new(Shape { queues: 64, hand: 1, length: 50 }, 2);
     let running: Vec<Seat> = (0..2).map(|_| queues.start(1, 1).unwrap()).collect();
-    (0..50).for_each(|_| drop(queues.wait(1, 1, "noise").unwrap()));
+    for _ in 0..50 {
+        queues.wait(1, 1, "noise").unwrap();
+    }
     assert_eq!(queues.wait(1, 1, "noise"), Err("noise"), "the queue is full");
     queues.wait(2, 1, "quiet").unwrap();
     queues.finish(running[0], 1_000_000);
-    assert_eq!(queues.next().unwrap().0, "quiet");
+    assert_eq!(queues.next_start().unwrap().0, "quiet");
 }
 
 #[test]
@@ -179,7 +181,7 @@ fn an_idle_flow_saves_nothing_up() {
     }
     queues.finish(seat, 10_000);
     let mut order = Vec::new();
-    while let Some((flow, seat)) = queues.next() {
+    while let Some((flow, seat)) = queues.next_start() {
         order.push(flow);
         queues.finish(seat, 10_000);
     }

@@ -1,5 +1,6 @@
 //! Where requests meet the audit log.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -57,6 +58,11 @@ impl Trail {
     pub(super) fn decided(&mut self, allowed: bool, reason: &str) {
         self.record.annotate("authorization.k8s.io/decision", if allowed { "allow" } else { "forbid" });
         self.record.annotate("authorization.k8s.io/reason", reason);
+    }
+
+    /// Adds what was found while the request was handled.
+    pub(super) fn noted(&mut self, notes: &BTreeMap<String, String>) {
+        notes.iter().for_each(|(key, value)| self.record.annotate(key, value));
     }
 
     /// Writes that the request came in, and reads its body where the policy wants that.

@@ -216,6 +216,12 @@ fn delete_options(call: &Call, bytes: &[u8]) -> Result<Value, ApiError> {
             "no kind {kind:?} is registered for version {version:?} in the scheme of options"
         )));
     }
+    let grace = doc.at(&["gracePeriodSeconds"]);
+    if grace.is_some_and(|grace| !grace.is_null() && grace.as_i64().is_none()) {
+        let kind = if grace.is_some_and(Value::is_string) { "string" } else { "value" };
+        let why = "into Go struct field DeleteOptions.gracePeriodSeconds of type int64";
+        return Err(ApiError::bad_request(format!("json: cannot unmarshal {kind} {why}")));
+    }
     Ok(doc.into_value())
 }
 

@@ -1,6 +1,7 @@
 //! Reviews: questions about identities and permissions, answered and not stored.
 
 use http::Response;
+use orc_core::labels::{FieldRequirement, FieldSelector};
 use orc_core::validation::{FieldError, FieldPath};
 use orc_core::{ApiError, Doc};
 use orc_store::local::rules::timestamp;
@@ -72,6 +73,7 @@ impl ApiService {
         check_attributes(doc)?;
         let text = |path: &[&str]| doc.str_at(path).unwrap_or_default();
         let of = |field: &str| text(&["spec", "resourceAttributes", field]);
+        let (fields, broken) = field_selector(doc);
         let asks = Attributes {
             verb: if doc.at(&["spec", "resourceAttributes"]).is_some_and(|v| !v.is_null()) {
                 of("verb")
@@ -84,10 +86,13 @@ impl ApiService {
             namespace: of("namespace"),
             name: of("name"),
             path: text(&["spec", "nonResourceAttributes", "path"]),
-            fields: None,
+            fields: fields.as_ref(),
         };
         let (allowed, reason) = self.config().registry.authorizer().explain(who, &asks);
         let mut status = json!({"allowed": allowed});
+        if !broken.is_empty() {
+            status["evaluationError"] = broken.into();
+        }
         if !reason.is_empty() {
             status["reason"] = reason.into();
         }
@@ -211,6 +216,45 @@ fn check_selector(resource: &Value, name: &str) -> Result<(), ApiError> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// The fields that a review's question is limited to, and what is wrong with them. What does not read limits nothing: the
+/// question is then about more, and the answer to that holds for less as well (`authorizationAttributesFrom` upstream). Label
+/// selectors decide nothing here: neither roles nor the node authorizer look at labels.
+fn field_selector(doc: &Doc) -> (Option<FieldSelector>, String) {
+    let Some(selector) = doc.at(&["spec", "resourceAttributes", "fieldSelector"]).filter(|value| !value.is_null())
+    else {
+        return (None, String::new());
+    };
+    if let Some(raw) = selector.get("rawSelector").and_then(Value::as_str).filter(|raw| !raw.is_empty()) {
+        return match FieldSelector::parse(raw) {
+            Ok(parsed) => (Some(parsed), String::new()),
+            Err(error) => (None, error.to_string()),
+        };
+    }
+    let (mut fields, mut broken) = (FieldSelector::default(), Vec::new());
+    for requirement in selector.get("requirements").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| requirement.get(name).and_then(Value::as_str).unwrap_or_default();
+        let values: Vec<&str> = requirement
+            .get("values")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        match (text("operator"), values.as_slice()) {
+            (operator @ ("In" | "NotIn"), [value]) => {
+                let (field, value) = (text("key").to_owned(), (*value).to_owned());
+                fields = fields.and(FieldRequirement { field, equals: operator == "In", value });
+            }
+            ("In" | "NotIn", _) => broken.push("fieldSelectors do not yet support multiple values".to_owned()),
+            ("Exists" | "DoesNotExist", _) => {
+                broken.push(format!("fieldSelectors do not yet support {}", text("operator")));
+            }
+            (other, _) => broken.push(format!("{other:?} is not a valid field selector operator")),
+        }
+    }
+    ((!fields.is_everything()).then_some(fields), broken.join(", "))
 }
 
 /// A local review asks about its own namespace only.

@@ -18,7 +18,8 @@ use super::query::Query;
 use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
 use super::{Body, Extras, compress, connect, encode, extra, made, older, proxy, respond};
-use crate::audit::Audit;
+use crate::aggregation;
+use crate::audit::{Audit, notes};
 use crate::fairness::Fairness;
 use crate::identity::{Identity, TokenAuthenticator};
 use crate::registry::Registry;
@@ -137,7 +138,15 @@ impl ApiService {
             trail.decided(allowed, &self.config().registry.authorizer().explain(&who, &asks).1);
             trail.received(&mut request).await?;
         }
-        let answer = if allowed { self.dispatch(who, info, query, request).await } else { Err(asks.refuse(&who)) };
+        let answer = match (allowed, &mut trail) {
+            (false, _) => Err(asks.refuse(&who)),
+            (true, None) => self.dispatch(who, info, query, request).await,
+            (true, Some(trail)) => {
+                let (answer, found) = notes::gather(self.dispatch(who, info, query, request)).await;
+                trail.noted(&found);
+                answer
+            }
+        };
         let mut response = match trail {
             Some(trail) => trail.answered(answer).await,
             None => answer.unwrap_or_else(|error| respond::failure(&error)),
@@ -201,7 +210,10 @@ impl ApiService {
     }
 
     async fn resource(&self, call: Call) -> Result<Response<Body>, ApiError> {
-        let Some(served) = self.served(&call.info).await? else { return Ok(respond::no_page()) };
+        let Some(served) = self.served(&call.info).await? else {
+            let elsewhere = aggregation::refusal(self.config().registry.store(), &call.info.group, &call.info.version);
+            return elsewhere.map_or_else(|| Ok(respond::no_page()), Err);
+        };
         if proxy::is_proxy(&call.info.group, &call.info.resource, &call.info.subresource) {
             return self.proxy(call).await;
         }

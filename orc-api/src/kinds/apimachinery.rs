@@ -1,6 +1,7 @@
 //! Kinds that configure the API server itself: flow control, API services, device claims.
 
-use super::rules::Kind;
+use super::device_selector;
+use super::rules::{Generation, Kind};
 use super::tree::*;
 use orc_core::validation::{FieldErrors, FieldPath, names};
 use serde_json::Value;
@@ -53,6 +54,13 @@ pub(super) static RESOURCE_CLAIM_TEMPLATE: Kind = Kind {
     validate: |object, e| devices(at(object, "spec.spec"), &SPEC.child("spec"), e),
     validate_update: |new, old, e| e.immutable(&SPEC, get(new, "spec"), get(old, "spec")),
     ..Kind::NAMESPACED
+};
+
+/// The rules of `deviceclasses`.
+pub(super) static DEVICE_CLASS: Kind = Kind {
+    validate: |object, e| device_selector::selectors(get(object, "spec"), &SPEC, e),
+    validate_update: |new, _, e| device_selector::selectors(get(new, "spec"), &SPEC, e),
+    ..Kind::CLUSTER.with_generation(Generation::Spec)
 };
 
 fn flow(spec: &Value, e: &mut FieldErrors) {
@@ -340,6 +348,7 @@ fn device_request(request: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
         "" => e.required(&path.child("deviceClassName"), ""),
         name => e.each(&path.child("deviceClassName"), name, names::dns1123_subdomain(name)),
     }
+    device_selector::selectors(request, path, e);
     let count = int(request, "count").unwrap_or(0);
     match text(request, "allocationMode") {
         "All" => {

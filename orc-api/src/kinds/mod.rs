@@ -11,6 +11,7 @@ mod certificate;
 mod claims;
 mod config;
 mod definition;
+mod device_selector;
 mod endpoints;
 mod event;
 mod lease;

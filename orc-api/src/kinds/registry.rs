@@ -97,9 +97,10 @@ fn machinery(id: &str) -> Option<&'static dyn Strategy> {
         "customresourcedefinitions.apiextensions.k8s.io" => &definition::DEFINITION,
         "resourceclaims.resource.k8s.io" => &apimachinery::RESOURCE_CLAIM,
         "resourceclaimtemplates.resource.k8s.io" => &apimachinery::RESOURCE_CLAIM_TEMPLATE,
+        "deviceclasses.resource.k8s.io" => &apimachinery::DEVICE_CLASS,
         // Storage semantics only: no rules of their own yet.
         "ipaddresses.networking.k8s.io" => &CLUSTER,
-        "deviceclasses.resource.k8s.io" | "resourceslices.resource.k8s.io" => &CLUSTER_SPEC,
+        "resourceslices.resource.k8s.io" => &CLUSTER_SPEC,
         _ => return None,
     })
 }

@@ -71,28 +71,22 @@ pub fn make_ca(name: &str, clock: &Clock) -> Result<Pair, ApiError> {
 /// # Errors
 /// `InternalError` when the CA does not read back or key generation fails.
 pub fn sign(ca: &Pair, leaf: &Leaf<'_>, clock: &Clock) -> Result<Pair, ApiError> {
+    if let Leaf::Client { user, groups } = leaf {
+        return crate::certificates::client(ca, user, groups, clock.now()).map_err(ApiError::internal);
+    }
     let ca_key = KeyPair::from_pem(&ca.key).map_err(ApiError::internal)?;
     let issuer = Issuer::from_ca_cert_pem(&ca.certificate, ca_key).map_err(ApiError::internal)?;
     let key = KeyPair::generate().map_err(ApiError::internal)?;
     let mut params = dated(LEAF_DAYS, clock);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-    match leaf {
-        Leaf::Client { user, groups } => {
-            params.distinguished_name.push(DnType::CommonName, *user);
-            for group in *groups {
-                params.distinguished_name.push(DnType::OrganizationName, *group);
-            }
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    if let Leaf::Server { names, addresses } = leaf {
+        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        for name in *names {
+            let name = name.as_str().try_into().map_err(ApiError::internal)?;
+            params.subject_alt_names.push(SanType::DnsName(name));
         }
-        Leaf::Server { names, addresses } => {
-            params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-            for name in *names {
-                let name = name.as_str().try_into().map_err(ApiError::internal)?;
-                params.subject_alt_names.push(SanType::DnsName(name));
-            }
-            params.subject_alt_names.extend(addresses.iter().map(|a| SanType::IpAddress(*a)));
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        }
+        params.subject_alt_names.extend(addresses.iter().map(|a| SanType::IpAddress(*a)));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     }
     let certificate = params.signed_by(&key, &issuer).map_err(ApiError::internal)?;
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })

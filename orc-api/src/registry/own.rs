@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use kube_core::CustomResourceExt;
 use orc_core::validation::{FieldError, FieldErrors, FieldPath};
-use orc_core::{ApiError, Doc, ResourceId};
+use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
 use orc_store::client::{
     Intent, ObjectClient as _, PatchKind, Scope, Target, WatchOptions, WriteOptions, WriteRequest,
 };
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Registry;
-use super::custom::{CustomRules, definitions, key_of};
+use super::custom::{CustomRules, definitions};
 use crate::identity::Identity;
 use crate::kinds::Strategy;
 use crate::kinds::tree::{at, list, text};
@@ -116,7 +116,7 @@ impl Registry {
             self.definitions.check(ResourceId::parse(&name), OwnCheck(check));
         }
         let client = self.trusted(Identity::admin(), "orc");
-        let target = Target::object(key_of(&name));
+        let target = Target::object(ObjectKey::cluster(definitions(), name.as_str()));
         let options = WriteOptions { force: true, ..WriteOptions::default() };
         let apply = Intent::Patch(PatchKind::Apply, doc.to_body());
         client.write(WriteRequest { options, ..WriteRequest::new(target, apply) }).await?;
@@ -140,7 +140,8 @@ impl Registry {
                 }
                 _ => {}
             }
-            if changes.next().await.transpose()?.is_none() {
+            // A watch that ends is taken up again; it begins with the present state.
+            if !matches!(changes.next().await, Some(Ok(_))) {
                 changes = self.store.watch(&Scope::all(definitions()), &WatchOptions::default()).await?;
             }
         }

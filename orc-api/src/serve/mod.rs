@@ -104,7 +104,8 @@ async fn connection(
     });
     // The protocol is agreed on by ALPN; looking for it in the first bytes would wait for them without end.
     let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let preface = if two { begun::PREFACE } else { 0 };
+    // hyper counts from the first byte on in HTTP/1.1.
+    let preface = if two { begun::PREFACE } else { 1 };
     let stream = tokio::time::timeout(patience.head, begun::Begun::read(stream, preface)).await??;
     let server = auto::Builder::new(TokioExecutor::new());
     let mut server = if two { server.http2_only() } else { server.http1_only() };

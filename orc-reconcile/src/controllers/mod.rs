@@ -19,9 +19,11 @@ mod node;
 mod per_namespace;
 mod quota;
 mod replicaset;
+mod replication;
 mod statefulset;
 mod support;
 mod ttl;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -46,8 +48,10 @@ pub use node::{node_lifecycle, pod_garbage_collector};
 pub use per_namespace::{root_ca, service_account};
 pub use quota::resource_quota;
 pub use replicaset::replicaset;
+pub use replication::replication_controller;
 pub use statefulset::stateful_set;
 pub use ttl::ttl_after_finished;
+pub use volumes::{pv_protection, pvc_protection};
 
 use crate::{Controller, LoopStatus};
 
@@ -104,6 +108,7 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("root-ca-cert-publisher", &|env| root_ca(env, config.root_ca.clone())),
         make("resourcequota-controller", &resource_quota),
         make("replicaset-controller", &replicaset),
+        make("replication-controller", &replication_controller),
         make("deployment-controller", &deployment),
         make("statefulset-controller", &stateful_set),
         make("daemon-set-controller", &daemon_set),
@@ -111,6 +116,8 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("cronjob-controller", &cron_job),
         make("disruption-controller", &|env| disruption(env, kinds.clone())),
         make("ttl-after-finished-controller", &ttl_after_finished),
+        make("pvc-protection-controller", &pvc_protection),
+        make("pv-protection-controller", &pv_protection),
         make("endpoint-controller", &endpoints),
         make("endpointslice-controller", &endpoint_slice),
         make("node-controller", &node_lifecycle),

@@ -61,7 +61,11 @@ impl ObjectClient for Rules {
         }
         if let Intent::Create(doc) = &mut request.intent {
             match request.target.resource().as_str() {
-                "pods" => doc.set(&["metadata", "finalizers"], json!([ON_NODE])),
+                "pods" => {
+                    let own = doc.at(&["metadata", "finalizers"]).and_then(|list| list.as_array().cloned());
+                    let all: Vec<_> = own.unwrap_or_default().into_iter().chain([json!(ON_NODE)]).collect();
+                    doc.set(&["metadata", "finalizers"], json!(all));
+                }
                 "namespaces" => {
                     doc.set(&["metadata", "finalizers"], json!([NAMESPACE]));
                     doc.set(&["spec", "finalizers"], json!(["kubernetes"]));
@@ -132,6 +136,14 @@ impl Cluster {
             "endpoints",
             "endpointslices.discovery.k8s.io",
             "nodes",
+            "jobs.batch",
+            "cronjobs.batch",
+            "statefulsets.apps",
+            "daemonsets.apps",
+            "controllerrevisions.apps",
+            "replicationcontrollers",
+            "poddisruptionbudgets.policy",
+            "persistentvolumeclaims",
         ];
         for resource in resources {
             let (client, trace) = (self.env.client.clone(), self.trace.clone());
@@ -196,6 +208,13 @@ pub fn is_ready(pod: &Pod) -> bool {
         && conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
+/// Whether a running pod is one of a job.
+fn runs_to_its_end(pod: &Pod) -> bool {
+    let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    policy == Some("Never") && phase == Some("Running")
+}
+
 /// Binds pods, brings them up one step at a time, and lets go of those that end.
 async fn node(env: Env) {
     let pods = env.caches.cache(Interest::of::<Pod>()).start().typed::<Pod>();
@@ -208,7 +227,10 @@ async fn node(env: Env) {
             let running = pod.status.as_ref().is_some_and(|status| status.phase.is_some());
             let now = Time(env.clock.now());
             let done = if pod.metadata.deletion_timestamp.is_some() {
-                api.modify(&name, |pod| pod.metadata.finalizers = None).await
+                api.modify(&name, |pod| {
+                    pod.metadata.finalizers.get_or_insert_default().retain(|finalizer| finalizer != ON_NODE);
+                })
+                .await
             } else if !bound {
                 api.modify(&name, |pod| pod.spec.get_or_insert_default().node_name = Some("node-1".into())).await
             } else if !running {
@@ -227,6 +249,15 @@ async fn node(env: Env) {
                         ..Default::default()
                     };
                     status.conditions = Some(vec![ready]);
+                })
+                .await
+            } else if runs_to_its_end(&pod) {
+                let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone());
+                let phase = if image.as_deref() == Some("fails") { "Failed" } else { "Succeeded" };
+                api.modify_status(&name, |pod| {
+                    let status = pod.status.get_or_insert_default();
+                    status.phase = Some(phase.into());
+                    status.conditions = None;
                 })
                 .await
             } else {

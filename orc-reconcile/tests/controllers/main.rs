@@ -5,6 +5,7 @@
 mod cluster;
 mod faults;
 mod scenario;
+mod workloads;
 
 use scenario::{Faults, run};
 
@@ -27,5 +28,19 @@ fn the_same_seed_gives_the_same_trace() {
 fn faults_only_delay() {
     for seed in 0..6 {
         run(seed, Faults::Some);
+    }
+}
+
+#[test]
+fn workloads_come_up_roll_and_end_the_same_way_each_time() {
+    let first = workloads::run(3, Faults::None);
+    assert!(first.lines().count() > 150, "something happened");
+    assert!(first == workloads::run(3, Faults::None), "the same seed gave another trace");
+}
+
+#[test]
+fn faults_only_delay_workloads() {
+    for seed in 0..4 {
+        workloads::run(seed, Faults::Some);
     }
 }

@@ -33,6 +33,7 @@ pub(super) use self::quota::Charges;
 use super::Registry;
 use super::kind::Kind;
 use crate::admission::{Attributes, Operation};
+use crate::audit::notes;
 use crate::identity::Identity;
 
 /// The attributes of a write to a resource, without its objects.
@@ -112,6 +113,12 @@ impl Registry {
     /// # Errors
     /// As kube-apiserver's plugins word them.
     pub(super) async fn mutate(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
+        let done = self.mutate_by_all(kind, ask).await;
+        notes::note(&ask.audit);
+        done
+    }
+
+    async fn mutate_by_all(&self, kind: &Kind, ask: &mut Attributes<'_>) -> Result<(), ApiError> {
         self.built_in(kind, ask).await?;
         let mut seen = Vec::new();
         let by_policies = self.mutating_policies(kind, ask, false).await?;
@@ -178,6 +185,12 @@ impl Registry {
     /// # Errors
     /// As kube-apiserver's plugins word them.
     pub(super) async fn validate(&self, ask: &mut Attributes<'_>, charges: &mut Charges) -> Result<(), ApiError> {
+        let done = self.validate_by_all(ask, charges).await;
+        notes::note(&ask.audit);
+        done
+    }
+
+    async fn validate_by_all(&self, ask: &mut Attributes<'_>, charges: &mut Charges) -> Result<(), ApiError> {
         if let (Some(doc), true) = (&ask.object, ask.is_main()) {
             self.admit_rbac(ask.key, doc, ask.old, ask.who)?;
         }

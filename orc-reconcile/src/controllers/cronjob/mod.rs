@@ -50,9 +50,7 @@ impl Reconciler for Crons {
             return Ok(Next::Done);
         };
         let mut jobs = self.jobs.by_owner(meta::uid(&cron.metadata));
-        jobs.retain(|job| {
-            meta::controller(&job.metadata).is_some_and(|owner| owner.uid == meta::uid(&cron.metadata))
-        });
+        jobs.retain(|job| meta::controller(&job.metadata).is_some_and(|owner| owner.uid == meta::uid(&cron.metadata)));
         let alive = jobs.iter().filter(|job| !meta::is_terminating(&job.metadata));
         let leaving = self.memory.leaving(&key, &alive.map(|job| meta::uid(&job.metadata)).collect());
         jobs.retain(|job| !leaving.contains(meta::uid(&job.metadata)));

@@ -38,7 +38,7 @@ pub(crate) enum Write {
 /// One stage: jobs that are over, then a job that is due.
 pub(crate) fn plan(state: State<'_>, now: Timestamp) -> Plan<Write, CronJobStatus> {
     let cron = state.cron;
-    let Some(spec) = &cron.spec else { return Plan::default() };
+    let spec = &cron.spec;
     let (status, mut writes) = status(cron, &state.jobs);
     writes.extend(outdated(spec, &state.jobs));
     let mut plan = Plan { writes, status: Some(status), wake: None };
@@ -107,13 +107,7 @@ fn outdated(spec: &CronJobSpec, jobs: &[Arc<Job>]) -> Vec<Write> {
     all
 }
 
-fn run(
-    cron: &CronJob,
-    spec: &CronJobSpec,
-    jobs: &[Arc<Job>],
-    now: Timestamp,
-    plan: &mut Plan<Write, CronJobStatus>,
-) {
+fn run(cron: &CronJob, spec: &CronJobSpec, jobs: &[Arc<Job>], now: Timestamp, plan: &mut Plan<Write, CronJobStatus>) {
     let mut warn = |reason, text| plan.writes.push(Write::Tell(false, reason, text));
     let zone = match spec.time_zone.as_deref().map(TimeZone::get) {
         None => TimeZone::UTC,
@@ -227,7 +221,7 @@ mod tests {
         assert_eq!((created(&early), early.wake), (vec![], Some(at("2026-01-01T00:10:00Z"))));
         let due = plan(State { cron: &cron, jobs: vec![] }, at("2026-01-01T00:10:00Z"));
         let name = format!("c-{}", at("2026-01-01T00:10:00Z").as_second() / 60);
-        assert_eq!(created(&due), [name.clone()]);
+        assert_eq!(created(&due), std::slice::from_ref(&name));
         let after = plan(State { cron: &cron, jobs: vec![child(&name, None)] }, at("2026-01-01T00:10:01Z"));
         assert_eq!(created(&after), [""; 0]);
         let status = after.status.unwrap();

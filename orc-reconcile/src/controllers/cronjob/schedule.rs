@@ -85,7 +85,9 @@ impl Schedule {
     /// The first time after `after`, in a time zone; `None` when there is none in the next years.
     pub(crate) fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
-            Self::Every(seconds) => Timestamp::from_second(after.as_second()).ok()?.checked_add(SignedDuration::from_secs(*seconds)).ok(),
+            Self::Every(seconds) => {
+                Timestamp::from_second(after.as_second()).ok()?.checked_add(SignedDuration::from_secs(*seconds)).ok()
+            }
             Self::At(fields) => fields.next(after, zone),
         }
     }
@@ -116,7 +118,7 @@ impl Schedule {
             match self.next(start, zone).filter(|at| *at <= now) {
                 Some(found) => break found,
                 None if start == from => return from,
-                None => back = back * 2,
+                None => back *= 2,
             }
         };
         while let Some(next) = self.next(latest, zone).filter(|at| *at <= now) {
@@ -268,7 +270,9 @@ mod tests {
 
     #[test]
     fn what_upstream_refuses_is_refused() {
-        for text in ["", "* * * *", "60 * * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "a * * * *", "@often", "@every x"] {
+        for text in
+            ["", "* * * *", "60 * * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "a * * * *", "@often", "@every x"]
+        {
             assert!(Schedule::parse(text).is_err(), "{text}");
         }
     }

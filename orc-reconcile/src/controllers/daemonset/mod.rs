@@ -82,13 +82,16 @@ fn facts(node: &Stored) -> (orc_core::labels::Labels, Option<Vec<k8s_openapi::ap
     (node.head.labels.clone(), taints)
 }
 
+/// Failures in a row by node, and when the last one was.
+type Failures = BTreeMap<String, (u32, Timestamp)>;
+
 struct Daemons {
     sets: Typed<DaemonSet>,
     nodes: Typed<Node>,
     revisions: Typed<ControllerRevision>,
     pods: Pods,
     /// How many pods of a set failed on a node in a row, and when the last of them was deleted.
-    failures: Mutex<BTreeMap<ObjectKey, BTreeMap<String, (u32, Timestamp)>>>,
+    failures: Mutex<BTreeMap<ObjectKey, Failures>>,
 }
 
 #[async_trait]
@@ -161,7 +164,7 @@ impl Daemons {
                 Write::Revision(write) => {
                     history::write(&self.pods.env, &self.pods.memory, key, set, &self.revisions, &write).await?;
                 }
-                Write::Create(pod) => create.push(pod),
+                Write::Create(pod) => create.push(*pod),
                 Write::Delete(pod) => delete.push(pod),
                 Write::Clear(pod, node) => {
                     self.cleared(key, set, &pod, &node);

@@ -33,7 +33,8 @@ pub(crate) enum Place {
 pub(crate) fn place(set: &DaemonSet, node: &Node) -> Place {
     let template = set.spec.as_ref().and_then(|spec| spec.template.spec.clone()).unwrap_or_default();
     let name = meta::name(&node.metadata);
-    if template.node_name.as_deref().is_some_and(|wanted| !wanted.is_empty() && wanted != name) || !selects(&template, node)
+    if template.node_name.as_deref().is_some_and(|wanted| !wanted.is_empty() && wanted != name)
+        || !selects(&template, node)
     {
         return Place::Unwanted;
     }
@@ -153,7 +154,8 @@ fn bind(spec: &mut PodSpec, node: &str) {
     };
     let term = NodeSelectorTerm { match_fields: Some(vec![field]), ..Default::default() };
     let affinity = spec.affinity.get_or_insert_default().node_affinity.get_or_insert_default();
-    affinity.required_during_scheduling_ignored_during_execution = Some(NodeSelector { node_selector_terms: vec![term] });
+    affinity.required_during_scheduling_ignored_during_execution =
+        Some(NodeSelector { node_selector_terms: vec![term] });
 }
 
 /// The node that a daemon's pod is on, or is to be on.

@@ -32,7 +32,7 @@ pub(crate) enum Write {
     Adopt(Arc<Pod>),
     Release(Arc<Pod>),
     Revision(history::Write),
-    Create(NewPod),
+    Create(Box<NewPod>),
     Delete(Arc<Pod>),
     /// Delete a pod that ended on a node, to make room for another.
     Clear(Arc<Pod>, String),
@@ -207,7 +207,7 @@ impl Work<'_> {
             }
         }
         if spot.pods.is_empty() && spot.place == Place::Wanted {
-            writes.push(Write::Create(place::pod(self.set, &self.hash, &spot.name)));
+            writes.push(Write::Create(Box::new(place::pod(self.set, &self.hash, &spot.name))));
         }
         let surges = self.spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
         let surges = !self.is_on_delete()
@@ -270,12 +270,13 @@ impl Work<'_> {
         }
         let room = most.saturating_sub(surging);
         let nodes = now.into_iter().chain(later.into_iter().take(room));
-        writes.extend(nodes.map(|node| Write::Create(place::pod(self.set, &self.hash, node))));
+        writes.extend(nodes.map(|node| Write::Create(Box::new(place::pod(self.set, &self.hash, node)))));
         writes
     }
 
     fn status(&self, spots: &[Spot], before: DaemonSetStatus) -> DaemonSetStatus {
-        let count = |holds: &dyn Fn(&&Spot) -> bool| i32::try_from(spots.iter().filter(holds).count()).unwrap_or(i32::MAX);
+        let count =
+            |holds: &dyn Fn(&&Spot) -> bool| i32::try_from(spots.iter().filter(holds).count()).unwrap_or(i32::MAX);
         let wanted = |spot: &&Spot| spot.place == Place::Wanted;
         let first = |spot: &&Spot, holds: &dyn Fn(&Pod) -> bool| wanted(spot) && spot.pods.iter().any(|pod| holds(pod));
         let desired = count(&wanted);

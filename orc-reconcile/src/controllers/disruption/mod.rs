@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use orc_core::labels::Selector;
 use orc_core::{Name, Object, ObjectKey, ResourceId};
 use orc_store::cache::Typed;
-use orc_store::client::{ReadOptions, Subresource, Target};
+use orc_store::client::{Gotten, ReadOptions, Subresource, Target};
 use orc_store::{Env, Stored};
 
 use self::plan::{State, needs_scale, plan};
@@ -114,11 +114,8 @@ impl Reconciler for Budgets {
         let now = self.env.clock.now();
         let outcome = plan(State { budget: &budget, pods, scale }, now);
         for pod in &outcome.undeleted {
-            let text = format!(
-                "Pod was expected by PDB {}/{} to be deleted but it wasn't",
-                key.namespace_str(),
-                key.name
-            );
+            let text =
+                format!("Pod was expected by PDB {}/{} to be deleted but it wasn't", key.namespace_str(), key.name);
             self.recorder.warning(&**pod, "NotDeleted", text);
         }
         let changed = budget.status.as_ref() != Some(&outcome.status);
@@ -179,12 +176,10 @@ impl Budgets {
                 }
                 Ok(Some((owner.uid.clone(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))))
             }
-            ("apps", "StatefulSet") => Ok(find(&self.stateful, namespace, owner).map(|set| {
-                (owner.uid.clone(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))
-            })),
-            ("", "ReplicationController") => Ok(find(&self.controllers, namespace, owner).map(|set| {
-                (owner.uid.clone(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1))
-            })),
+            ("apps", "StatefulSet") => Ok(find(&self.stateful, namespace, owner)
+                .map(|set| (owner.uid.clone(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)))),
+            ("", "ReplicationController") => Ok(find(&self.controllers, namespace, owner)
+                .map(|set| (owner.uid.clone(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)))),
             _ => self.of_scale(namespace, owner, group, version).await,
         }
     }
@@ -209,7 +204,9 @@ impl Budgets {
         let read = self.env.client.get(&target, &ReadOptions::default()).await;
         let doc = match read {
             Err(error) if error.is_not_found() => return Ok(None),
-            read => read.and_then(orc_store::client::Gotten::doc).map_err(|error| error.to_string())?,
+            Err(error) => return Err(error.to_string()),
+            Ok(Gotten::Made(doc)) => doc,
+            Ok(Gotten::Stored(stored)) => stored.to_doc().map_err(|error| error.to_string())?,
         };
         let uid = doc.at(&["metadata", "uid"]).and_then(|uid| uid.as_str());
         let replicas = doc.at(&["spec", "replicas"]).and_then(serde_json::Value::as_i64).unwrap_or_default();

@@ -146,7 +146,8 @@ mod tests {
     }
 
     fn budget(spec: Value, status: Value) -> PodDisruptionBudget {
-        serde_json::from_value(json!({"metadata": {"name": "b", "generation": 1}, "spec": spec, "status": status})).unwrap()
+        serde_json::from_value(json!({"metadata": {"name": "b", "generation": 1}, "spec": spec, "status": status}))
+            .unwrap()
     }
 
     fn pod(name: &str, ready: &str) -> Arc<Pod> {
@@ -192,6 +193,9 @@ mod tests {
         let scale = Err("found no controllers for pod \"a\"".to_owned());
         let status = plan(State { budget: &budget, pods: vec![pod("a", "True")], scale }, now()).status;
         let condition = &status.conditions.unwrap()[0];
-        assert_eq!((status.disruptions_allowed, &*condition.reason, &*condition.status), (Some(0), "SyncFailed", "False"));
+        assert_eq!(
+            (status.disruptions_allowed, &*condition.reason, &*condition.status),
+            (Some(0), "SyncFailed", "False")
+        );
     }
 }

@@ -104,7 +104,7 @@ fn placeholder(service: &Service, present: &[Arc<EndpointSlice>]) -> Vec<Write> 
     };
     let mut writes = Vec::new();
     let mut next = EndpointSlice::clone(first);
-    (next.endpoints, next.ports, next.metadata.labels) = (Some(Vec::new()), Some(Vec::new()), Some(labels(service)));
+    (next.endpoints, next.ports, next.metadata.labels) = (None, None, Some(labels(service)));
     let is_empty = first.endpoints.as_ref().is_none_or(Vec::is_empty) && first.ports.as_ref().is_none_or(Vec::is_empty);
     if !is_empty || first.metadata.labels != next.metadata.labels {
         writes.push(Write::Replace(Box::new(next)));
@@ -186,7 +186,8 @@ fn made(service: &Service, group: &Group, endpoints: &[Endpoint]) -> EndpointSli
             ..Default::default()
         },
         address_type: group.0.clone(),
-        endpoints: Some(endpoints.to_vec()),
-        ports: Some(group.1.iter().map(port).collect()),
+        // Nothing is null, which is what an empty list is after Kubernetes has stored it.
+        endpoints: Some(endpoints.to_vec()).filter(|all| !all.is_empty()),
+        ports: Some(group.1.iter().map(port).collect()).filter(|all: &Vec<EndpointPort>| !all.is_empty()),
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{
-    Job, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern, SuccessPolicy,
+    Job, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern,
+    SuccessPolicy,
 };
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
@@ -113,9 +114,9 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 fn conditions<'a>(pod: &'a Pod, patterns: &[PodFailurePolicyOnPodConditionsPattern]) -> Option<&'a str> {
     let own = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let matches = |own: &&k8s_openapi::api::core::v1::PodCondition| {
-        patterns.iter().any(|pattern| {
-            own.type_ == pattern.type_ && own.status == pattern.status.as_deref().unwrap_or("True")
-        })
+        patterns
+            .iter()
+            .any(|pattern| own.type_ == pattern.type_ && own.status == pattern.status.as_deref().unwrap_or("True"))
     };
     own.into_iter().find(matches).map(|condition| &*condition.type_)
 }
@@ -162,7 +163,8 @@ pub(crate) fn finished_at(pod: &Pod) -> Option<Timestamp> {
         let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or_default();
         return deletion.0.checked_sub(jiff::SignedDuration::from_secs(grace)).ok();
     }
-    let ended = |status: &ContainerStatus| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(|at| at.0);
+    let ended =
+        |status: &ContainerStatus| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref().map(|at| at.0);
     let last = statuses(pod).filter_map(ended).max();
     let unready = || pods::condition(pod, "Ready").and_then(|ready| ready.last_transition_time.as_ref()).map(|at| at.0);
     last.or_else(unready).or_else(|| pod.metadata.creation_timestamp.as_ref().map(|at| at.0))

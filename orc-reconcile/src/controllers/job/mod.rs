@@ -111,7 +111,8 @@ impl Jobs {
         seen.retain(|uid| waiting.contains(uid));
         seen.extend(waiting.iter().filter(|uid| present.contains(*uid)).cloned());
         let revision = job.metadata.resource_version.as_deref().and_then(Revision::parse);
-        if waiting.iter().all(|uid| seen.contains(uid)) || revision.is_none_or(|at| at <= snapshot.untyped().revision()) {
+        if waiting.iter().all(|uid| seen.contains(uid)) || revision.is_none_or(|at| at <= snapshot.untyped().revision())
+        {
             return Ok(());
         }
         Err(PassError::Wait("the pods that are seen are older than the job".to_owned()))
@@ -119,9 +120,9 @@ impl Jobs {
 
     fn gather<'a>(&self, key: &ObjectKey, job: &'a Job) -> State<'a> {
         let (candidates, leaving) = self.pods.candidates(key, meta::uid(&job.metadata));
-        let own = candidates.iter().filter(|pod| {
-            meta::controller(&pod.metadata).is_some_and(|owner| owner.uid == meta::uid(&job.metadata))
-        });
+        let own = candidates
+            .iter()
+            .filter(|pod| meta::controller(&pod.metadata).is_some_and(|owner| owner.uid == meta::uid(&job.metadata)));
         let mut records = self.records.lock();
         let record = records.entry(key.clone()).or_default();
         record.learn(job, own.map(|pod| &**pod));
@@ -146,9 +147,14 @@ impl Jobs {
     }
 
     async fn untrack(&self, key: &ObjectKey, pod: &Pod) -> Result<(), ApiError> {
-        let patch = json!({"metadata": {"uid": pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [TRACKING]}});
-        let name = meta::name(&pod.metadata);
-        let done = self.pods.api(key).patch(name, PatchKind::Strategic, patch.to_string()).await;
+        // Bound to the revision that was read: a finalizer that somebody adds meanwhile must not be lost.
+        let mut finalizers = pod.metadata.finalizers.clone().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != TRACKING);
+        let own = &pod.metadata;
+        let finalizers = if finalizers.is_empty() { serde_json::Value::Null } else { json!(finalizers) };
+        let patch =
+            json!({"metadata": {"uid": own.uid, "resourceVersion": own.resource_version, "finalizers": finalizers}});
+        let done = self.pods.api(key).patch(meta::name(own), PatchKind::Merge, patch.to_string()).await;
         self.pods.changed(key, done)
     }
 
@@ -166,7 +172,7 @@ impl Jobs {
                     self.pods.release(key, meta::uid(&job.metadata), &pod).await?;
                 }
                 Write::Untrack(pod) => self.untrack(key, &pod).await?,
-                Write::Create(pod) => create.push(pod),
+                Write::Create(pod) => create.push(*pod),
                 Write::Delete(pod) => delete.push(pod),
                 Write::Drop(pod) => {
                     if is_tracked(&pod) {

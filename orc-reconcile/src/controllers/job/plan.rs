@@ -40,7 +40,7 @@ pub(crate) enum Write {
     /// Take the finalizer from a pod that is counted.
     Untrack(Arc<Pod>),
     /// Make a pod.
-    Create(NewPod),
+    Create(Box<NewPod>),
     /// Delete a pod, which then counts as failed.
     Delete(Arc<Pod>),
     /// Delete a pod that is one too many, without counting it.
@@ -106,7 +106,7 @@ fn manage(view: &View<'_>, record: &Record, now: Timestamp) -> (Vec<Write>, Opti
         return (Vec::new(), Some(at));
     }
     if !view.is_indexed() {
-        return (vec![Write::Create(template::pod(view.job, None, None)); missing], None);
+        return (vec![Write::Create(Box::new(template::pod(view.job, None, None))); missing], None);
     }
     let mut later: Option<Timestamp> = None;
     let mut pods = Vec::new();
@@ -121,7 +121,7 @@ fn manage(view: &View<'_>, record: &Record, now: Timestamp) -> (Vec<Write>, Opti
         });
         match again {
             Some(at) => later = later.into_iter().chain([at]).min(),
-            None => pods.push(Write::Create(template::pod(view.job, Some(index), after))),
+            None => pods.push(Write::Create(Box::new(template::pod(view.job, Some(index), after)))),
         }
     }
     (pods, later)
@@ -139,7 +139,7 @@ fn wanted(view: &View<'_>) -> usize {
 }
 
 /// Indexes that nothing works on, in order.
-fn pending<'a>(view: &'a View<'_>) -> Vec<i32> {
+fn pending(view: &View<'_>) -> Vec<i32> {
     let ending: &[Arc<Pod>] = if only_replaces_failed(view.job) { &view.ending } else { &[] };
     let taken = Indexes::of(view.active.iter().chain(ending).filter_map(|pod| view.index(pod)));
     let mut taken = taken.union(&view.done);

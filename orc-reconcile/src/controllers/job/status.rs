@@ -60,8 +60,7 @@ fn failed(view: &View<'_>, now: Timestamp) -> Option<Outcome> {
     }
     let limit = view.spec.backoff_limit.unwrap_or(6);
     let is_new = view.failures > view.status.failed.unwrap_or_default();
-    if (is_new && view.failures > limit)
-        || failure::restarted_too_often(view.job, view.owned.iter().map(|pod| &**pod))
+    if (is_new && view.failures > limit) || failure::restarted_too_often(view.job, view.owned.iter().map(|pod| &**pod))
     {
         return Outcome::fails("BackoffLimitExceeded", "Job has reached the specified backoff limit");
     }

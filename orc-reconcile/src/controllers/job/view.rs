@@ -113,9 +113,8 @@ impl<'a> View<'a> {
     fn count(&mut self) {
         let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let (known_good, known_bad) = &self.uncounted;
-        let is_new = |pod: &&Arc<Pod>, known: &BTreeSet<String>| {
-            is_tracked(pod) && !known.contains(meta::uid(&pod.metadata))
-        };
+        let is_new =
+            |pod: &&Arc<Pod>, known: &BTreeSet<String>| is_tracked(pod) && !known.contains(meta::uid(&pod.metadata));
         let good = self.owned.iter().filter(|pod| pods::phase(pod) == "Succeeded" && is_new(pod, known_good));
         let bad = self.owned.iter().filter(|pod| is_failed(pod, self.job) && is_new(pod, known_bad));
         let bad = bad.filter(|pod| verdict(self.job, pod) != Verdict::Ignore);

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::ResourceQuota;
+use orc_core::labels::{FieldRequirement, FieldSelector};
 use orc_core::quantity::{Format, Quantity};
 use orc_core::quota::{self, Usage};
 use orc_core::{ApiError, Doc, ObjectKey};
-use orc_store::Env;
 use orc_store::cache::Typed;
-use orc_store::client::{Intent, ListOptions, ReadOptions, Scope, Target, WriteRequest};
+use orc_store::client::{Intent, ListOptions, Scope, Selection, Target, WriteRequest};
+use orc_store::{Env, Stored};
 use serde_json::{Value, json};
 
 use super::support::{PassError, filled};
@@ -66,6 +67,15 @@ fn count<'a>(spec: &Value, hard: &Usage, objects: impl Iterator<Item = (&'a Obje
 }
 
 impl Recount {
+    /// The quota as it is now, past what the cache knows. The loop's role may list and watch, and get nothing.
+    async fn latest(&self, key: &ObjectKey) -> Result<Option<Arc<Stored>>, ApiError> {
+        let scope = Scope { resource: key.resource.clone(), namespace: key.namespace.clone() };
+        let name = FieldRequirement { field: "metadata.name".into(), equals: true, value: key.name.to_string() };
+        let select = Selection { fields: FieldSelector::from_iter([name]), ..Selection::default() };
+        let listed = self.env.client.list(&scope, &ListOptions { select, ..ListOptions::default() }).await?;
+        Ok(listed.items.into_iter().next())
+    }
+
     async fn objects(&self, hard: &Usage, quota: &ObjectKey) -> Result<Vec<(ObjectKey, Value)>, ApiError> {
         let resources: BTreeSet<_> = hard.keys().filter_map(|name| quota::usage_names(name)).collect();
         let mut all = Vec::new();
@@ -98,11 +108,7 @@ impl Reconciler for Recount {
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, PassError> {
         filled(&[self.quotas.cache()]).await;
-        let target = Target::object(key.clone());
-        let stored = match self.env.client.get(&target, &ReadOptions::default()).await {
-            Err(error) if error.is_not_found() => return Ok(Next::Done),
-            other => other?.stored()?,
-        };
+        let Some(stored) = self.latest(&key).await? else { return Ok(Next::Done) };
         let mut doc = stored.to_doc()?;
         if doc.at(&["metadata", "deletionTimestamp"]).is_some() {
             return Ok(Next::Done);

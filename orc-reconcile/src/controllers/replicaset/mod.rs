@@ -16,67 +16,73 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
-use orc_core::labels::Selector;
-use orc_core::{ApiError, Name, ObjectKey};
+use orc_core::{ApiError, Object, ObjectKey};
 use orc_store::cache::Typed;
 use orc_store::client::{DeleteOptions, Preconditions};
 use orc_store::{Api, Env, Stored};
 use parking_lot::Mutex;
 
 use self::plan::{State, Write, plan};
+use super::support::workload::{owners_of, selector_of};
 use super::support::{AGAIN, Memory, PassError, Recorder, claim, filled, meta, next_at, pods};
 use crate::{CacheSource, Controller, Next, Reconciler, service};
 
-/// The index of objects that nobody controls, by namespace.
-pub(crate) const ORPHANS: &str = "orphans";
+pub(crate) use super::support::workload::{ORPHANS, orphan_of};
 
-/// The values of [`ORPHANS`].
-pub(crate) fn orphan_of(stored: &Stored) -> Vec<String> {
-    let orphan = stored.head.controller().is_none();
-    orphan.then(|| stored.key.namespace_str().to_owned()).into_iter().collect()
+/// A kind that keeps so many pods of one template, as this core sees it.
+pub(crate) trait Replicated: Object<DynamicType = ()> {
+    /// The loop's name.
+    const LOOP: &str;
+    /// The object as a replica set. Must keep its metadata.
+    fn as_set(&self) -> ReplicaSet;
+    /// Whether the kind shows no difference between two states.
+    fn same_status(before: &ReplicaSetStatus, after: &ReplicaSetStatus) -> bool {
+        before == after
+    }
+    /// The object with a new status.
+    fn with_status(&self, status: ReplicaSetStatus) -> Self;
+}
+
+impl Replicated for ReplicaSet {
+    const LOOP: &str = "replicaset-controller";
+    fn as_set(&self) -> ReplicaSet {
+        self.clone()
+    }
+    fn with_status(&self, status: ReplicaSetStatus) -> Self {
+        Self { status: Some(status), ..self.clone() }
+    }
 }
 
 /// The loop of replica sets.
 pub fn replicaset(env: Env) -> Controller<ObjectKey> {
-    let sets = env.caches.typed::<ReplicaSet>();
+    replicated::<ReplicaSet>(env)
+}
+
+/// The loop of a kind.
+pub(crate) fn replicated<K: Replicated>(env: Env) -> Controller<ObjectKey> {
+    let sets = env.caches.typed::<K>();
     let pods = env.caches.typed::<Pod>();
     pods.cache().add_index(ORPHANS, Arc::new(orphan_of));
     let of_pods = {
         let sets = sets.clone();
-        move |pod: &Arc<Stored>| owners_of(pod, &sets)
+        move |pod: &Arc<Stored>| {
+            let selector = |set: &K| selector_of(set.as_set().spec.as_ref().map(|spec| &spec.selector));
+            owners_of(pod, &sets, selector)
+        }
     };
-    let recorder = Recorder::new(&env, "replicaset-controller");
+    let recorder = Recorder::new(&env, K::LOOP);
     let reconciler =
         Sets { env: env.clone(), sets, pods, memory: Memory::default(), failures: Mutex::default(), recorder };
     let (sets, pods) = (reconciler.sets.cache().clone(), reconciler.pods.cache().clone());
-    Controller::new("replicaset-controller", &env, service(reconciler))
+    Controller::new(K::LOOP, &env, service(reconciler))
         .concurrency(5)
         .source(CacheSource::keys(sets))
         .source(CacheSource::new(pods, of_pods))
 }
 
-/// The replica sets that a pod concerns: its controller, or for an orphan those that select it.
-fn owners_of(pod: &Arc<Stored>, sets: &Typed<ReplicaSet>) -> Vec<ObjectKey> {
-    let key = |name: &str| ObjectKey {
-        resource: orc_core::ResourceId::of::<ReplicaSet>(),
-        namespace: pod.key.namespace.clone(),
-        name: Name::new(name),
-    };
-    if let Some(owner) = pod.head.controller() {
-        let ours = owner.kind == "ReplicaSet" && owner.api_version.starts_with("apps/");
-        return ours.then(|| key(&owner.name)).into_iter().collect();
-    }
-    let selects = |set: &Arc<ReplicaSet>| {
-        let selector = Selector::from_label_selector(set.spec.as_ref().map(|spec| &spec.selector));
-        selector.is_ok_and(|selector| selector.matches(&pod.head.labels))
-    };
-    let near = sets.in_namespace(pod.key.namespace_str());
-    near.iter().filter(|set| selects(set)).map(|set| key(meta::name(&set.metadata))).collect()
-}
-
-struct Sets {
+struct Sets<K: Object> {
     env: Env,
-    sets: Typed<ReplicaSet>,
+    sets: Typed<K>,
     pods: Typed<Pod>,
     memory: Memory,
     failures: Mutex<BTreeMap<ObjectKey, (&'static str, String)>>,
@@ -84,7 +90,7 @@ struct Sets {
 }
 
 #[async_trait]
-impl Reconciler for Sets {
+impl<K: Replicated> Reconciler for Sets<K> {
     type Error = PassError;
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, PassError> {
@@ -96,12 +102,13 @@ impl Reconciler for Sets {
             return Ok(Next::Done);
         };
         let now = self.env.clock.now();
-        let plan = plan(self.gather(&key, &set), now);
+        let view = set.as_set();
+        let plan = plan(self.gather(&key, &view), now);
         if plan.writes.is_empty() {
             self.failures.lock().remove(&key);
         }
         if let Err(error) = self.write(&key, &set, &plan.writes).await {
-            let failing = plan::plan(self.gather(&key, &set), now).status;
+            let failing = plan::plan(self.gather(&key, &view), now).status;
             self.report(&key, &set, failing).await?;
             return Err(error);
         }
@@ -113,7 +120,7 @@ impl Reconciler for Sets {
     }
 }
 
-impl Sets {
+impl<K: Replicated> Sets<K> {
     fn gather<'a>(&self, key: &ObjectKey, set: &'a ReplicaSet) -> State<'a> {
         let pods = self.pods.snapshot();
         let mut candidates = pods.by_owner(meta::uid(&set.metadata));
@@ -129,9 +136,7 @@ impl Sets {
     /// Active pods of all replica sets of the same owner, by node.
     fn neighbours(&self, set: &ReplicaSet) -> BTreeMap<String, usize> {
         let related = match meta::controller(&set.metadata) {
-            Some(owner) => {
-                self.sets.by_owner(&owner.uid).iter().map(|set| meta::uid(&set.metadata).to_owned()).collect()
-            }
+            Some(owner) => self.sets.by_owner(&owner.uid).iter().map(|set| meta::uid(set.meta()).to_owned()).collect(),
             None => BTreeSet::from([meta::uid(&set.metadata).to_owned()]),
         };
         let pods = self.pods.snapshot();
@@ -146,13 +151,13 @@ impl Sets {
         Api::namespaced(self.env.client.clone(), key.namespace_str())
     }
 
-    async fn write(&self, key: &ObjectKey, set: &ReplicaSet, writes: &[Write]) -> Result<(), PassError> {
+    async fn write(&self, key: &ObjectKey, set: &K, writes: &[Write]) -> Result<(), PassError> {
         let mut checked = false;
         for write in writes {
             let changed = match write {
                 Write::Create(count) => return self.create(key, set, *count).await,
                 Write::Delete(_) => return self.delete(key, set, writes).await,
-                Write::Release(pod) => claim::release(&self.api(key), &**pod, meta::uid(&set.metadata)).await,
+                Write::Release(pod) => claim::release(&self.api(key), &**pod, meta::uid(set.meta())).await,
                 Write::Adopt(pod) => {
                     if !checked {
                         self.may_adopt(key, set).await?;
@@ -170,17 +175,17 @@ impl Sets {
     }
 
     /// Adopts only for a set that is really there: a cache may show one that was deleted, or replaced by its namesake.
-    async fn may_adopt(&self, key: &ObjectKey, set: &ReplicaSet) -> Result<(), PassError> {
-        let sets: Api<ReplicaSet> = Api::namespaced(self.env.client.clone(), key.namespace_str());
+    async fn may_adopt(&self, key: &ObjectKey, set: &K) -> Result<(), PassError> {
+        let sets: Api<K> = Api::namespaced(self.env.client.clone(), key.namespace_str());
         let fresh = sets.get(&key.name).await?;
-        if fresh.metadata.uid != set.metadata.uid || meta::is_terminating(&fresh.metadata) {
+        if fresh.meta().uid != set.meta().uid || meta::is_terminating(fresh.meta()) {
             return Err(PassError::Wait("the replica set is gone or going".to_owned()));
         }
         Ok(())
     }
 
     /// Creates pods in batches of 1, 2, 4, ...: when the first is refused (by a quota, say), the others are not tried.
-    async fn create(&self, key: &ObjectKey, set: &ReplicaSet, count: usize) -> Result<(), PassError> {
+    async fn create(&self, key: &ObjectKey, set: &K, count: usize) -> Result<(), PassError> {
         let prefix = format!("{}-", key.name);
         let names = self.memory.names(key, count, || self.env.ids.generate(&prefix));
         let mut rest = names.as_slice();
@@ -204,8 +209,8 @@ impl Sets {
         Ok(())
     }
 
-    async fn create_one(&self, key: &ObjectKey, set: &ReplicaSet, name: &str, prefix: &str) -> Result<(), ApiError> {
-        let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
+    async fn create_one(&self, key: &ObjectKey, set: &K, name: &str, prefix: &str) -> Result<(), ApiError> {
+        let template = set.as_set().spec.and_then(|spec| spec.template).unwrap_or_default();
         let pod = pods::of_template(&template, key.namespace_str(), name, prefix, meta::controller_reference(set));
         let error = match self.api(key).create(&pod).await {
             Ok(made) => {
@@ -235,7 +240,7 @@ impl Sets {
         Err(error)
     }
 
-    async fn delete(&self, key: &ObjectKey, set: &ReplicaSet, writes: &[Write]) -> Result<(), PassError> {
+    async fn delete(&self, key: &ObjectKey, set: &K, writes: &[Write]) -> Result<(), PassError> {
         let victims = writes.iter().filter_map(|write| if let Write::Delete(pod) = write { Some(pod) } else { None });
         let done = join_all(victims.map(|pod| self.delete_one(key, set, pod))).await;
         match done.into_iter().find_map(Result::err) {
@@ -250,7 +255,7 @@ impl Sets {
         }
     }
 
-    async fn delete_one(&self, key: &ObjectKey, set: &ReplicaSet, pod: &Pod) -> Result<(), ApiError> {
+    async fn delete_one(&self, key: &ObjectKey, set: &K, pod: &Pod) -> Result<(), ApiError> {
         let preconditions = Preconditions { uid: pod.metadata.uid.clone(), revision: None };
         let options = DeleteOptions { preconditions, ..DeleteOptions::default() };
         let name = meta::name(&pod.metadata);
@@ -273,17 +278,14 @@ impl Sets {
         }
     }
 
-    async fn report(
-        &self,
-        key: &ObjectKey,
-        set: &ReplicaSet,
-        status: Option<ReplicaSetStatus>,
-    ) -> Result<(), PassError> {
-        let Some(status) = status else { return Ok(()) };
-        let sets: Api<ReplicaSet> = Api::namespaced(self.env.client.clone(), key.namespace_str());
-        let next = ReplicaSet { status: Some(status), ..set.clone() };
+    async fn report(&self, key: &ObjectKey, set: &K, status: Option<ReplicaSetStatus>) -> Result<(), PassError> {
+        let before = set.as_set().status;
+        let changed = |after: &ReplicaSetStatus| before.as_ref().is_none_or(|before| !K::same_status(before, after));
+        let Some(status) = status.filter(changed) else { return Ok(()) };
+        let sets: Api<K> = Api::namespaced(self.env.client.clone(), key.namespace_str());
+        let next = set.with_status(status);
         match sets.replace_status(&next).await {
-            Ok(written) => self.memory.wrote(key, self.sets.cache(), written.metadata.resource_version.as_deref()),
+            Ok(written) => self.memory.wrote(key, self.sets.cache(), written.meta().resource_version.as_deref()),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }

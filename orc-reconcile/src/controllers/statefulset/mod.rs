@@ -197,7 +197,12 @@ impl Sets {
 
     fn tell_claim<K>(&self, set: &StatefulSet, claim: &PersistentVolumeClaim, done: &Result<K, ApiError>) {
         let (claim, set_name) = (meta::name(&claim.metadata), meta::name(&set.metadata));
-        self.tell_outcome(set, "create", &format!("create Claim {claim} in StatefulSet {set_name}"), done.as_ref().err());
+        self.tell_outcome(
+            set,
+            "create",
+            &format!("create Claim {claim} in StatefulSet {set_name}"),
+            done.as_ref().err(),
+        );
     }
 
     fn tell_outcome(&self, set: &StatefulSet, verb: &str, what: &str, error: Option<&ApiError>) {

@@ -51,9 +51,10 @@ pub(crate) fn plan(state: State<'_>, now: Timestamp) -> Plan<Write, StatefulSetS
     let Some(spec) = &set.spec else { return Plan::default() };
     let selector = selector_of(Some(&spec.selector));
     // Pods of another form of name are never taken in: they could not be told apart.
-    let named = state.candidates.into_iter().filter(|pod| {
-        meta::controller(&pod.metadata).is_some() || ordinal(set, pod).is_some()
-    });
+    let named = state
+        .candidates
+        .into_iter()
+        .filter(|pod| meta::controller(&pod.metadata).is_some() || ordinal(set, pod).is_some());
     let claim = Claim::sort(&set.metadata, &selector, named);
     let kept = Claim::sort(&set.metadata, &selector, state.revisions);
     let ownership: Vec<Write> = (claim.release.into_iter().map(Write::Release))
@@ -118,7 +119,8 @@ impl Work<'_> {
         let mut writes = self.pods(&replicas, &condemned);
         if writes.is_empty() {
             let keep = self.spec.revision_history_limit.unwrap_or(10);
-            let old: Vec<_> = revisions.iter().filter(|of| !self.leaving.contains(meta::uid(&of.metadata))).cloned().collect();
+            let old: Vec<_> =
+                revisions.iter().filter(|of| !self.leaving.contains(meta::uid(&of.metadata))).cloned().collect();
             writes = history::surplus(&old, keep, live).into_iter().map(Write::Revision).collect();
         }
         let wake = all.iter().filter_map(|pod| self.available_at(pod)).filter(|at| *at > self.now).min();
@@ -159,13 +161,10 @@ impl Work<'_> {
     fn revision_of(&self, ordinal: i32) -> &ControllerRevision {
         let before = self.set.status.clone().unwrap_or_default();
         let start = identity::start(self.spec);
-        let kept = if self.is_on_delete() {
-            ordinal < start.saturating_add(before.current_replicas.unwrap_or_default())
-        } else if self.partition() == 0 {
-            ordinal < start.saturating_add(before.current_replicas.unwrap_or_default())
-        } else {
-            ordinal < start.saturating_add(self.partition())
-        };
+        // Without a partition, as many pods as there are of the current revision keep it.
+        let partitioned = !self.is_on_delete() && self.partition() != 0;
+        let kept = if partitioned { self.partition() } else { before.current_replicas.unwrap_or_default() };
+        let kept = ordinal < start.saturating_add(kept);
         if kept { &self.current } else { &self.update }
     }
 

@@ -153,7 +153,8 @@ impl Pods {
     {
         let (mut used, mut fresh) = (BTreeSet::new(), BTreeSet::new());
         for new in wanted.iter_mut().filter(|new| new.pod.metadata.name.is_none()) {
-            let (name, is_fresh) = self.memory.name_like(key, &new.prefix, &used, || self.env.ids.generate(&new.prefix));
+            let (name, is_fresh) =
+                self.memory.name_like(key, &new.prefix, &used, || self.env.ids.generate(&new.prefix));
             used.insert(name.clone());
             if is_fresh {
                 fresh.insert(name.clone());
@@ -288,8 +289,7 @@ where
 
 /// The pods that count as there, and those that are ending: by themselves, or by a deletion that the cache does not show yet.
 pub(crate) fn split_ending(owned: Vec<Arc<Pod>>, leaving: &BTreeSet<String>) -> (Vec<Arc<Pod>>, Vec<Arc<Pod>>) {
-    let is_ending =
-        |pod: &Arc<Pod>| meta::is_terminating(&pod.metadata) || leaving.contains(meta::uid(&pod.metadata));
+    let is_ending = |pod: &Arc<Pod>| meta::is_terminating(&pod.metadata) || leaving.contains(meta::uid(&pod.metadata));
     let (ending, alive): (Vec<_>, Vec<_>) = owned.into_iter().partition(is_ending);
     (alive, ending.into_iter().filter(|pod| !pods::is_terminal(pod)).collect())
 }

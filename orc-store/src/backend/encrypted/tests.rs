@@ -59,13 +59,13 @@ async fn every_provider_seals_and_opens() {
         let inner = Arc::new(MemoryBackend::new());
         let provider_key = key(provider, "key1", 7, length);
         let backend = EncryptedBackend::new(inner.clone(), config(&[&provider_key]));
-        backend.commit(put(&KEY, "the secret")).await.unwrap();
+        backend.commit(put(&KEY, "the battery")).await.unwrap();
         backend.commit(put(&Bytes::from_static(b"/configmaps/d/a"), "plain")).await.unwrap();
         let raw = values(&*inner).await.unwrap();
         assert_eq!(&raw[0][..], b"plain", "the file says nothing about config maps");
         assert!(raw[1].starts_with(format!("k8s:enc:{provider}:v1:key1:").as_bytes()), "{:?}", raw[1]);
-        assert!(!raw[1].windows(6).any(|part| part == b"secret"));
-        assert_eq!(values(&backend).await.unwrap()[1], "the secret");
+        assert!(!raw[1].windows(7).any(|part| part == b"battery"));
+        assert_eq!(values(&backend).await.unwrap()[1], "the battery");
         let error =
             values(&EncryptedBackend::new(inner, config(&[&key(provider, "key1", 8, length)]))).await.unwrap_err();
         let text = error.to_string();
