@@ -19,6 +19,9 @@ use tokio_rustls::client::TlsStream;
 const LONG: Duration = Duration::from_secs(60);
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
+/// Method, path, media type and body of a request, and the codes that may answer it.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a [u8], &'a [u16]);
+
 /// A connection of the administrator's, with a protocol by ALPN.
 async fn connect(to: &Listening, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
@@ -52,7 +55,7 @@ async fn raw(to: &Listening, bytes: &[u8]) -> (u16, String) {
 /// One request, and the body of its answer, which must be a Status where it is a failure.
 async fn ask(to: &Listening, method: &str, path: &str, media: &str, body: &[u8]) -> (u16, Value) {
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: a\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     let (code, said) = raw(to, &[head.as_bytes(), body].concat()).await;
@@ -84,7 +87,7 @@ async fn broken_bodies_and_parameters_are_answered_with_a_status() {
     let (json, yaml, proto) = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf");
     let merge = "application/merge-patch+json";
     let patch = "application/json-patch+json";
-    let cases: &[(&str, &str, &str, &[u8], &[u16])] = &[
+    let cases: &[Case<'_>] = &[
         ("POST", MAPS, json, &big, &[413]),
         ("POST", MAPS, json, lists.as_bytes(), &[400]),
         ("POST", MAPS, json, maps.as_bytes(), &[400]),
@@ -134,7 +137,8 @@ async fn broken_bodies_and_parameters_are_answered_with_a_status() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(ask(&to, "GET", one, json, b"").await.1["data"]["k"], "v", "the server is as it was");
+    let (code, left) = ask(&to, "GET", one, json, b"").await;
+    assert_eq!(left["data"]["k"], "v", "the server is as it was: {code} {left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

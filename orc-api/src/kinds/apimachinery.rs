@@ -27,6 +27,8 @@ pub(super) static PRIORITY_LEVEL: Kind = Kind {
 
 /// The rules of `apiservices`.
 pub(super) static API_SERVICE: Kind = Kind {
+    // The core group's is `v1.`, which is no DNS name.
+    name: names::path_segment,
     status: true,
     unconditional_update: false,
     default: |object| {

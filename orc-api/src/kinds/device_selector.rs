@@ -34,7 +34,8 @@ static DEVICE: LazyLock<Environment> = LazyLock::new(|| {
         ("allowMultipleAllocations", Type::Bool),
     ];
     let fields: BTreeMap<String, Type> = fields.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect();
-    Environment::new().with("device", Type::Object(Arc::new(ObjectType { name: "kubernetes.DRADevice".into(), fields })))
+    Environment::new()
+        .with("device", Type::Object(Arc::new(ObjectType { name: "kubernetes.DRADevice".into(), fields })))
 });
 
 /// Checks `selectors` of a device request or class.

@@ -83,7 +83,7 @@ impl Kind {
         name: &str,
         writer: &Writer<'_>,
     ) -> Result<Doc, ApiError> {
-        self.check_config(config, name)?;
+        self.check_config(live, config, name)?;
         let mut base = live.cloned().unwrap_or_default();
         let mut managers = Managers::decode(base.remove(&["metadata", "managedFields"]).as_ref());
         let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
@@ -109,7 +109,7 @@ impl Kind {
         Ok(doc)
     }
 
-    fn check_config(&self, config: &Value, name: &str) -> Result<(), ApiError> {
+    fn check_config(&self, live: Option<&Doc>, config: &Value, name: &str) -> Result<(), ApiError> {
         let text = |path: &str| config.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("/apiVersion"), text("/kind"));
         if api_version != self.api_version() || kind != self.info.kind {
@@ -117,11 +117,12 @@ impl Kind {
             return Err(ApiError::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
         }
         let given = text("/metadata/name");
-        if given.is_empty() {
+        // An object that is there lends its name: clients apply a status with nothing else in it.
+        if given.is_empty() && live.is_none() {
             let why = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
             return Err(ApiError::bad_request(why));
         }
-        if given != name {
+        if !given.is_empty() && given != name {
             return Err(ApiError::bad_request(format!(
                 "the name of the object ({given}) does not match the name on the URL ({name})"
             )));
