@@ -53,7 +53,13 @@ async fn start(listener: TcpListener) {
     let accounts = ServiceAccountTokens { signer, store, clock: system.clock.clone() };
     let tokens: Vec<Arc<dyn TokenAuthenticator>> =
         vec![Arc::new(accounts), Arc::new(StaticTokens::parse(TOKENS).unwrap())];
-    let config = ApiConfig { registry, tokens, nodes: Arc::new(NoNodes), clock: system.clock.clone(), extras: Default::default() };
+    let config = ApiConfig {
+        registry,
+        tokens,
+        nodes: Arc::new(NoNodes),
+        clock: system.clock.clone(),
+        extras: Default::default(),
+    };
     let acceptor = orc_api::serve::acceptor(&pki).unwrap();
     tokio::spawn(orc_api::serve::serve(listener, acceptor, ApiService::new(config)));
 }

@@ -10,8 +10,8 @@ use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use orc_api::http::{Body, Extra};
-use orc_store::backend::backup;
 use orc_store::Backend;
+use orc_store::backend::backup;
 use tokio::sync::mpsc;
 
 /// Where the backup is read. Who may is whoever has `get` on this non-resource URL: by default, cluster administrators.

@@ -115,7 +115,7 @@ async fn operator(client: Client) -> anyhow::Result<()> {
     let controller = Controller::new(families.clone(), watcher::Config::default())
         .owns(maps.clone(), watcher::Config::default().labels("family"))
         .run(reconcile, |_, _: &Failure, _| Action::requeue(Duration::from_millis(200)), context.clone());
-    let running = tokio::spawn(controller.for_each(|_| std::future::ready(())));
+    let running = tokio::spawn(controller.for_each(|d| { eprintln!("{d:?}"); std::future::ready(()) }));
 
     families.create(&PostParams::default(), &Family::new("smith", FamilySpec { members: 2 })).await?;
     await_condition(families.clone(), "smith", has(2)).await?;

@@ -489,7 +489,9 @@ impl Backend for Busy {
                     .into_iter()
                     .find(|record| record.key == raw);
                 let expect = now.map_or(Expect::Absent, |record| Expect::At(record.revision));
-                self.0.commit(RawChange { key: raw, value, expect, durability: Durability::Relaxed, ttl: None }).await?;
+                self.0
+                    .commit(RawChange { key: raw, value, expect, durability: Durability::Relaxed, ttl: None })
+                    .await?;
             }
         }
         Ok(found)
@@ -510,7 +512,8 @@ async fn a_store_opens_right_while_others_write() {
     for name in 0..25_000 {
         let key = key(name % 2, name);
         let value = Some(body(&key, 0, 0));
-        let change = RawChange { key: raw_key(&key), value, expect: Expect::Absent, durability: Durability::Relaxed, ttl: None };
+        let change =
+            RawChange { key: raw_key(&key), value, expect: Expect::Absent, durability: Durability::Relaxed, ttl: None };
         backend.commit(change).await.unwrap();
     }
     let store = Store::open(backend.clone(), fields(), system()).await.unwrap();

@@ -18,8 +18,8 @@
 //! answered, a watch until it has started; how fast the client reads does not count. Unlike upstream, exempt requests take
 //! nothing from the others' seats, and writes are not counted wider by the watchers they reach.
 
-pub mod borrow;
 pub mod bootstrap;
+pub mod borrow;
 pub mod deal;
 pub mod level;
 pub mod plan;
@@ -98,7 +98,11 @@ impl Fairness {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn start(registry: &Arc<Registry>, options: FairnessOptions, system: &System) -> Result<Arc<Self>, ApiError> {
+    pub async fn start(
+        registry: &Arc<Registry>,
+        options: FairnessOptions,
+        system: &System,
+    ) -> Result<Arc<Self>, ApiError> {
         let seats = options.seats.max(1);
         let (plan, objects, clock) = (ArcSwap::default(), Mutex::default(), system.clock.clone());
         let (changed, contended) = (Notify::new(), Notify::new());
@@ -191,7 +195,11 @@ impl Shared {
 impl Follower for Shared {
     fn reset(&self, resource: &ResourceId, items: &[Arc<Stored>]) {
         self.update(|objects| {
-            if resource.plural() == "flowschemas" { objects.schemas.clear() } else { objects.levels.clear() }
+            if resource.plural() == "flowschemas" {
+                objects.schemas.clear()
+            } else {
+                objects.levels.clear()
+            }
             items.iter().for_each(|item| put(objects, item, true));
         });
     }

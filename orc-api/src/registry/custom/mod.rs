@@ -75,7 +75,12 @@ impl Definitions {
     /// When the store cannot be read.
     pub(crate) async fn open(store: &Arc<Store>) -> Result<Self, ApiError> {
         let state = State { catalogue: Catalogue::builtin(), known: BTreeMap::new(), groups: BTreeMap::new() };
-        let opened = Self { store: store.clone(), state: ArcSwap::from_pointee(state), writer: Mutex::new(()), checks: ArcSwap::default() };
+        let opened = Self {
+            store: store.clone(),
+            state: ArcSwap::from_pointee(state),
+            writer: Mutex::new(()),
+            checks: ArcSwap::default(),
+        };
         for item in store.list(&Scope::all(definitions()), &ListOptions::default()).await?.items {
             opened.refresh(&item.key.name);
         }
