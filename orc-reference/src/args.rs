@@ -65,7 +65,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "DIR")]
     pub pki_dir: Option<PathBuf>,
     /// Who signs service account tokens, a URL; given again, further ones are accepted
-    /// [default: https://kubernetes.default.svc.cluster.local]
+    /// [default: `https://kubernetes.default.svc.cluster.local`]
     #[arg(long, value_name = "URL")]
     pub service_account_issuer: Vec<String>,
     /// Where others reach this server's API [default: where pods reach it, or where it listens]

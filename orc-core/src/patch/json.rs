@@ -1,5 +1,6 @@
 //! JSON patch, RFC 6902.
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::PatchError;
@@ -23,5 +24,28 @@ pub fn apply_json(document: &mut Value, patch: &Value) -> Result<(), PatchError>
     }
     let rejected = |why: String| PatchError::Rejected { why };
     let operations: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(|e| rejected(e.to_string()))?;
-    json_patch::patch(document, &operations).map_err(|e| rejected(e.to_string()))
+    if !operations.iter().any(tests_for_null) {
+        return json_patch::patch(document, &operations).map_err(|e| rejected(e.to_string()));
+    }
+    let mut next = document.clone();
+    for operation in &operations.0 {
+        if !(tests_for_null(operation) && is_absent(&next, operation)) {
+            json_patch::patch(&mut next, std::slice::from_ref(operation)).map_err(|e| rejected(e.to_string()))?;
+        }
+    }
+    *document = next;
+    Ok(())
+}
+
+/// Kubernetes' JSON patch (evanphx/json-patch) takes a field that is not there for null in a test. Clients use it to say "not
+/// there": kube-rs adds its first finalizer so.
+fn tests_for_null(operation: &PatchOperation) -> bool {
+    matches!(operation, PatchOperation::Test(test) if test.value.is_null())
+}
+
+/// Whether the last part alone of an operation's path is missing.
+fn is_absent(document: &Value, operation: &PatchOperation) -> bool {
+    let path = operation.path().as_str();
+    let parent = path.rsplit_once('/').and_then(|(parent, _)| document.pointer(parent));
+    parent.is_some_and(Value::is_object) && document.pointer(path).is_none()
 }

@@ -207,3 +207,16 @@ proptest! {
         let _ = apply_json(&mut before.clone(), &json!([patch]));
     }
 }
+
+#[test]
+fn a_test_for_null_holds_of_a_field_that_is_not_there() {
+    let first = json!([{"op": "test", "path": "/metadata/finalizers", "value": null},
+        {"op": "add", "path": "/metadata/finalizers", "value": ["a"]}]);
+    let mut object = json!({"metadata": {"name": "x"}});
+    apply_json(&mut object, &first).unwrap();
+    assert_eq!(object, json!({"metadata": {"name": "x", "finalizers": ["a"]}}));
+    assert!(apply_json(&mut object, &first).is_err(), "it is there now");
+    let far = json!([{"op": "add", "path": "/b", "value": 1}, {"op": "test", "path": "/no/where", "value": null}]);
+    assert!(apply_json(&mut object, &far).is_err(), "the place it would be in is missing");
+    assert!(object.get("b").is_none(), "on an error the document is as it was");
+}

@@ -57,7 +57,10 @@ async fn follow_all(graph: Arc<Graph>, sink: Sink<ObjectKey>, clock: orc_core::e
     let mut feeds: FuturesUnordered<_> = FuturesUnordered::new();
     let mut round = 0;
     loop {
-        feeds.extend(graph.refresh().into_iter().map(|cache| follow(Arc::downgrade(&graph), cache, sink.clone())));
+        let fresh = graph.refresh();
+        // Owners of a kind that was just found may have come and gone before anybody followed it.
+        let look = round > 0 && !fresh.is_empty();
+        feeds.extend(fresh.into_iter().map(|cache| follow(Arc::downgrade(&graph), cache, sink.clone())));
         let tick = clock.sleep(KINDS_EVERY);
         tokio::pin!(tick);
         loop {
@@ -68,7 +71,7 @@ async fn follow_all(graph: Arc<Graph>, sink: Sink<ObjectKey>, clock: orc_core::e
             }
         }
         round += 1;
-        if round % REPAIR_ROUNDS == 0 {
+        if look || round % REPAIR_ROUNDS == 0 {
             for cache in graph.caches() {
                 repair(&graph, &cache, &sink);
             }
