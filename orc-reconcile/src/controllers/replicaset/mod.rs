@@ -18,12 +18,11 @@ use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use orc_core::{ApiError, Object, ObjectKey};
 use orc_store::cache::Typed;
-use orc_store::client::{DeleteOptions, Preconditions};
 use orc_store::{Api, Env, Stored};
 use parking_lot::Mutex;
 
 use self::plan::{State, Write, plan};
-use super::support::workload::{owners_of, selector_of};
+use super::support::workload::{Pods, may_adopt, owners_of, selector_of};
 use super::support::{AGAIN, Memory, PassError, Recorder, claim, filled, meta, next_at, pods};
 use crate::{CacheSource, Controller, Next, Reconciler, service};
 
@@ -71,9 +70,12 @@ pub(crate) fn replicated<K: Replicated>(env: Env) -> Controller<ObjectKey> {
         }
     };
     let recorder = Recorder::new(&env, K::LOOP);
-    let reconciler =
-        Sets { env: env.clone(), sets, pods, memory: Memory::default(), failures: Mutex::default(), recorder };
-    let (sets, pods) = (reconciler.sets.cache().clone(), reconciler.pods.cache().clone());
+    let reconciler = Sets {
+        sets,
+        work: Pods { env: env.clone(), pods, memory: Memory::default(), recorder },
+        failures: Mutex::default(),
+    };
+    let (sets, pods) = (reconciler.sets.cache().clone(), reconciler.work.pods.cache().clone());
     Controller::new(K::LOOP, &env, service(reconciler))
         .concurrency(5)
         .source(CacheSource::keys(sets))
@@ -81,12 +83,9 @@ pub(crate) fn replicated<K: Replicated>(env: Env) -> Controller<ObjectKey> {
 }
 
 struct Sets<K: Object> {
-    env: Env,
     sets: Typed<K>,
-    pods: Typed<Pod>,
-    memory: Memory,
+    work: Pods,
     failures: Mutex<BTreeMap<ObjectKey, (&'static str, String)>>,
-    recorder: Recorder,
 }
 
 #[async_trait]
@@ -94,14 +93,14 @@ impl<K: Replicated> Reconciler for Sets<K> {
     type Error = PassError;
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, PassError> {
-        filled(&[self.sets.cache(), self.pods.cache()]).await;
-        self.memory.settle(&key).await?;
+        filled(&[self.sets.cache(), self.work.pods.cache()]).await;
+        self.work.memory.settle(&key).await?;
         let Some(set) = self.sets.get(&key) else {
-            self.memory.forget(&key);
+            self.work.memory.forget(&key);
             self.failures.lock().remove(&key);
             return Ok(Next::Done);
         };
-        let now = self.env.clock.now();
+        let now = self.work.env.clock.now();
         let view = set.as_set();
         let plan = plan(self.gather(&key, &view), now);
         if plan.writes.is_empty() {
@@ -122,13 +121,13 @@ impl<K: Replicated> Reconciler for Sets<K> {
 
 impl<K: Replicated> Sets<K> {
     fn gather<'a>(&self, key: &ObjectKey, set: &'a ReplicaSet) -> State<'a> {
-        let pods = self.pods.snapshot();
+        let pods = self.work.pods.snapshot();
         let mut candidates = pods.by_owner(meta::uid(&set.metadata));
         let names = candidates.iter().map(|pod| meta::name(&pod.metadata)).collect();
-        self.memory.seen(key, &names);
+        self.work.memory.seen(key, &names);
         candidates.extend(pods.by_index(ORPHANS, key.namespace_str()));
         let alive = candidates.iter().filter(|pod| pods::is_active(pod)).map(|pod| meta::uid(&pod.metadata)).collect();
-        let leaving = self.memory.leaving(key, &alive);
+        let leaving = self.work.memory.leaving(key, &alive);
         let failure = self.failures.lock().get(key).cloned();
         State { set, neighbours: self.neighbours(set), candidates, leaving, failure }
     }
@@ -139,16 +138,12 @@ impl<K: Replicated> Sets<K> {
             Some(owner) => self.sets.by_owner(&owner.uid).iter().map(|set| meta::uid(set.meta()).to_owned()).collect(),
             None => BTreeSet::from([meta::uid(&set.metadata).to_owned()]),
         };
-        let pods = self.pods.snapshot();
+        let pods = self.work.pods.snapshot();
         let mut counts = BTreeMap::new();
         for pod in related.iter().flat_map(|uid: &String| pods.by_owner(uid)).filter(|pod| pods::is_active(pod)) {
             *counts.entry(pods::node(&pod).to_owned()).or_default() += 1;
         }
         counts
-    }
-
-    fn api(&self, key: &ObjectKey) -> Api<Pod> {
-        Api::namespaced(self.env.client.clone(), key.namespace_str())
     }
 
     async fn write(&self, key: &ObjectKey, set: &K, writes: &[Write]) -> Result<(), PassError> {
@@ -157,29 +152,21 @@ impl<K: Replicated> Sets<K> {
             let changed = match write {
                 Write::Create(count) => return self.create(key, set, *count).await,
                 Write::Delete(_) => return self.delete(key, set, writes).await,
-                Write::Release(pod) => claim::release(&self.api(key), &**pod, meta::uid(set.meta())).await,
+                Write::Release(pod) => claim::release(&self.work.api(key), &**pod, meta::uid(set.meta())).await,
                 Write::Adopt(pod) => {
                     if !checked {
-                        self.may_adopt(key, set).await?;
+                        may_adopt(&self.work.env, key, set).await?;
                         checked = true;
                     }
-                    claim::adopt(&self.api(key), &**pod, meta::controller_reference(set)).await
+                    claim::adopt(&self.work.api(key), &**pod, meta::controller_reference(set)).await
                 }
             };
             match changed {
                 Err(error) if error.is_not_found() => {}
-                changed => self.memory.wrote(key, self.pods.cache(), changed?.metadata.resource_version.as_deref()),
+                changed => {
+                    self.work.memory.wrote(key, self.work.pods.cache(), changed?.metadata.resource_version.as_deref())
+                }
             }
-        }
-        Ok(())
-    }
-
-    /// Adopts only for a set that is really there: a cache may show one that was deleted, or replaced by its namesake.
-    async fn may_adopt(&self, key: &ObjectKey, set: &K) -> Result<(), PassError> {
-        let sets: Api<K> = Api::namespaced(self.env.client.clone(), key.namespace_str());
-        let fresh = sets.get(&key.name).await?;
-        if fresh.meta().uid != set.meta().uid || meta::is_terminating(fresh.meta()) {
-            return Err(PassError::Wait("the replica set is gone or going".to_owned()));
         }
         Ok(())
     }
@@ -187,7 +174,7 @@ impl<K: Replicated> Sets<K> {
     /// Creates pods in batches of 1, 2, 4, ...: when the first is refused (by a quota, say), the others are not tried.
     async fn create(&self, key: &ObjectKey, set: &K, count: usize) -> Result<(), PassError> {
         let prefix = format!("{}-", key.name);
-        let names = self.memory.names(key, count, || self.env.ids.generate(&prefix));
+        let names = self.work.memory.names(key, count, || self.work.env.ids.generate(&prefix));
         let mut rest = names.as_slice();
         let mut batch = 1;
         while !rest.is_empty() {
@@ -195,7 +182,7 @@ impl<K: Replicated> Sets<K> {
             let done = join_all(now.iter().map(|name| self.create_one(key, set, name, &prefix))).await;
             if let Some(error) = done.into_iter().find_map(Result::err) {
                 for name in later {
-                    self.memory.decided(key, name);
+                    self.work.memory.decided(key, name);
                 }
                 // A name in doubt is settled by the cache; it is no failure to tell.
                 if !error.is_already_exists() && !meta::namespace_is_ending(&error) {
@@ -212,37 +199,12 @@ impl<K: Replicated> Sets<K> {
     async fn create_one(&self, key: &ObjectKey, set: &K, name: &str, prefix: &str) -> Result<(), ApiError> {
         let template = set.as_set().spec.and_then(|spec| spec.template).unwrap_or_default();
         let pod = pods::of_template(&template, key.namespace_str(), name, prefix, meta::controller_reference(set));
-        let error = match self.api(key).create(&pod).await {
-            Ok(made) => {
-                self.memory.wrote(key, self.pods.cache(), made.metadata.resource_version.as_deref());
-                self.memory.decided(key, name);
-                self.recorder.normal(set, "SuccessfulCreate", format!("Created pod: {name}"));
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        if error.is_already_exists() {
-            // Made by an earlier try, or somebody else's: the cache shows which. Until then the name stays in doubt.
-            let shown = self.pods.cache().get(&self.api(key).key(name));
-            if shown.is_some() {
-                self.memory.decided(key, name);
-            }
-            return Err(error);
-        }
-        if !meta::is_uncertain(&error) {
-            self.memory.decided(key, name);
-        }
-        // No pass after this one: it would be refused as well, and at once.
-        if meta::namespace_is_ending(&error) {
-            return Err(error);
-        }
-        self.recorder.warning(set, "FailedCreate", format!("Error creating: {error}"));
-        Err(error)
+        self.work.create_one(key, set, &pod).await
     }
 
     async fn delete(&self, key: &ObjectKey, set: &K, writes: &[Write]) -> Result<(), PassError> {
         let victims = writes.iter().filter_map(|write| if let Write::Delete(pod) = write { Some(pod) } else { None });
-        let done = join_all(victims.map(|pod| self.delete_one(key, set, pod))).await;
+        let done = join_all(victims.map(|pod| self.work.delete_one(key, set, pod))).await;
         match done.into_iter().find_map(Result::err) {
             None => {
                 self.failures.lock().remove(key);
@@ -255,37 +217,14 @@ impl<K: Replicated> Sets<K> {
         }
     }
 
-    async fn delete_one(&self, key: &ObjectKey, set: &K, pod: &Pod) -> Result<(), ApiError> {
-        let preconditions = Preconditions { uid: pod.metadata.uid.clone(), revision: None };
-        let options = DeleteOptions { preconditions, ..DeleteOptions::default() };
-        let name = meta::name(&pod.metadata);
-        match self.api(key).delete(name, options).await {
-            Ok(()) => {
-                self.memory.deleted(key, meta::uid(&pod.metadata));
-                self.recorder.normal(set, "SuccessfulDelete", format!("Deleted pod: {name}"));
-                Ok(())
-            }
-            Err(error) if error.is_not_found() => {
-                self.memory.deleted(key, meta::uid(&pod.metadata));
-                Ok(())
-            }
-            // Another pod stands under its name, or somebody was faster: the cache will tell.
-            Err(error) if error.is_conflict() => Err(error),
-            Err(error) => {
-                self.recorder.warning(set, "FailedDelete", format!("Error deleting: {error}"));
-                Err(error)
-            }
-        }
-    }
-
     async fn report(&self, key: &ObjectKey, set: &K, status: Option<ReplicaSetStatus>) -> Result<(), PassError> {
         let before = set.as_set().status;
         let changed = |after: &ReplicaSetStatus| before.as_ref().is_none_or(|before| !K::same_status(before, after));
         let Some(status) = status.filter(changed) else { return Ok(()) };
-        let sets: Api<K> = Api::namespaced(self.env.client.clone(), key.namespace_str());
+        let sets: Api<K> = Api::namespaced(self.work.env.client.clone(), key.namespace_str());
         let next = set.with_status(status);
         match sets.replace_status(&next).await {
-            Ok(written) => self.memory.wrote(key, self.sets.cache(), written.meta().resource_version.as_deref()),
+            Ok(written) => self.work.memory.wrote(key, self.sets.cache(), written.meta().resource_version.as_deref()),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }

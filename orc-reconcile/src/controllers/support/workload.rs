@@ -178,7 +178,8 @@ impl Pods {
         Ok(())
     }
 
-    async fn create_one<K: Object>(&self, key: &ObjectKey, owner: &K, pod: &Pod) -> Result<(), ApiError>
+    /// Creates one pod and tells of it; a name whose fate is not known stays in doubt.
+    pub(crate) async fn create_one<K: Object>(&self, key: &ObjectKey, owner: &K, pod: &Pod) -> Result<(), ApiError>
     where
         K::DynamicType: Default,
     {
@@ -224,7 +225,8 @@ impl Pods {
         done.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn delete_one<K: Object>(&self, key: &ObjectKey, owner: &K, pod: &Pod) -> Result<(), ApiError>
+    /// Deletes one pod, this one and no namesake, and tells of it.
+    pub(crate) async fn delete_one<K: Object>(&self, key: &ObjectKey, owner: &K, pod: &Pod) -> Result<(), ApiError>
     where
         K::DynamicType: Default,
     {
