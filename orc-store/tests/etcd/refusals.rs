@@ -39,7 +39,7 @@ async fn an_etcd_that_is_not_there() {
 async fn one_member_that_is_down_does_not_matter() {
     let (server, mut down) = (server().await, EtcdServer::start().await.unwrap());
     down.kill();
-    let endpoints = [server.endpoints(), down.endpoints()].concat();
+    let endpoints = [down.endpoints(), server.endpoints()].concat();
     let backend = connect(EtcdConfig { endpoints, ..config(&server) }).await.unwrap();
     for n in 0..20 {
         backend.commit(put(&format!("/x//{n}"), "v", Expect::Absent)).await.unwrap();

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::super::{BackendError, RawEvent, RawFeed};
 use super::assemble::Assembler;
 use super::errors::{Asked, CallError};
-use super::link::{Link, raise, revision, within};
+use super::link::{Link, raise, revision};
 
 /// How long a feed stays silent behind a wanted revision before a barrier is written. An event of the prefix is on its way by
 /// then: it leaves etcd in the act that makes it readable.
@@ -73,16 +73,11 @@ pub(super) fn went_back(seen: Revision) -> BackendError {
 
 /// Opens a watch, at another member when one is not there.
 async fn start(link: &Link, after: Revision) -> Result<(Client, WatchStream), CallError> {
-    let mut left = link.tries();
-    loop {
-        left -= 1;
-        let client = link.another().await?;
-        match within(&link.clock, ACCEPT, watch_from(link, &client, after)).await {
-            Ok(stream) => return Ok((client, stream)),
-            Err(error) if left > 0 && error.never_made() => {}
-            Err(error) => return Err(error),
-        }
-    }
+    link.apart(ACCEPT, |client| async move {
+        let stream = watch_from(link, &client, after).await?;
+        Ok((client, stream))
+    })
+    .await
 }
 
 async fn watch_from(link: &Link, client: &Client, after: Revision) -> Result<WatchStream, CallError> {

@@ -1,5 +1,6 @@
 //! The connection: calls with a time limit, and what is known of etcd's revisions.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::super::BackendError;
 use super::config::EtcdConfig;
 use super::errors::{Asked, CallError};
 use super::layout::Layout;
+use super::members::Members;
 
 /// How often a quiet connection is tried, so that a member that vanished without a word is noticed. etcd hangs up on clients
 /// that ping more often than its `--grpc-keepalive-min-time`, 5 s.
@@ -20,14 +22,9 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a response may have: as kube-apiserver, as much as the protocol can carry. Pages bound it in fact.
 const MAX_RESPONSE: usize = i32::MAX as usize;
-/// Tries for each endpoint when a request certainly changed nothing: endpoints are drawn at random.
-const TRIES: usize = 4;
-
 /// A connection and what is known through it.
 pub(super) struct Link {
-    client: Client,
-    options: ConnectOptions,
-    endpoints: Vec<String>,
+    members: Arc<Members>,
     timeout: Duration,
     connect_timeout: Duration,
     pub(super) clock: Clock,
@@ -40,55 +37,75 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects, without asking anything yet (with a user: logs in).
+    /// Prepares the connection, without asking anything yet (with a user: logs in).
     pub(super) async fn open(config: &EtcdConfig, clock: Clock) -> Result<Self, BackendError> {
         config.check()?;
-        let options = options(config)?;
-        let endpoints = config.endpoints.clone();
-        let connect_timeout = config.connect_timeout;
-        let client = connect(&endpoints, &options, &clock, connect_timeout + config.request_timeout).await;
-        let client = client.map_err(|error| unusable(config, &error.backend(Asked::Read)))?;
-        Ok(Self {
-            client,
-            options,
-            endpoints,
+        let link = Self {
+            members: Arc::new(Members::new(config.endpoints.clone(), options(config)?)),
             timeout: config.request_timeout,
-            connect_timeout,
+            connect_timeout: config.connect_timeout,
             clock,
             layout: Layout::new(&config.prefix),
             wanted: watch::Sender::new(Revision::ZERO),
             barrier: watch::Sender::new(Revision::ZERO),
             compacted: AtomicU64::new(0),
-        })
+        };
+        let limit = link.connect_timeout + link.timeout;
+        let connected = link.reach(limit, |members, member| async move { members.client(member).await.map(drop) }).await;
+        connected.map_err(|error| unusable(config, &error.backend(Asked::Read)))?;
+        Ok(link)
     }
 
-    /// A connection of its own for a feed: a consumer that does not read must not hold up calls, which share the flow control
-    /// of their connection.
-    pub(super) async fn another(&self) -> Result<Client, CallError> {
-        connect(&self.endpoints, &self.options, &self.clock, self.connect_timeout + self.timeout).await
+    /// Does something over a connection of its own, for a feed: a consumer that does not read must not hold up calls, which
+    /// share the flow control of their connection.
+    pub(super) async fn apart<T, F>(&self, limit: Duration, act: impl Fn(Client) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let act = &act;
+        let limit = self.connect_timeout + limit;
+        self.reach(limit, |members, member| async move { act(members.open(member).await?).await }).await
     }
 
-    /// Makes a call. It is tried again at another member only when it certainly changed nothing.
+    /// Makes a call.
     pub(super) async fn call<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
+        let call = &call;
+        let act = |members: Arc<Members>, member| async move {
+            let client = members.client(member).await?;
+            call(client).await.map_err(|error| CallError::Etcd(Box::new(error)))
+        };
+        self.reach(self.timeout, act).await
+    }
+
+    /// Asks a member, and the next one when this certainly changed nothing. One that is silent is not asked again first.
+    async fn reach<T, F>(&self, limit: Duration, act: impl Fn(Arc<Members>, usize) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
         let tries = async {
-            let mut left = self.tries();
+            let mut left = self.members.tries();
             loop {
                 left -= 1;
-                match call(self.client.clone()).await.map_err(|error| CallError::Etcd(Box::new(error))) {
-                    Err(error) if left > 0 && error.never_made() => {}
+                let member = self.members.asked();
+                match act(self.members.clone(), member).await {
+                    Err(error) if error.never_made() => {
+                        self.members.leave(member);
+                        if left == 0 {
+                            return Err(error);
+                        }
+                    }
                     other => return other,
                 }
             }
         };
-        within(&self.clock, self.timeout, tries).await
-    }
-
-    /// How often to try what certainly changed nothing: once where there is no other member to ask.
-    pub(super) fn tries(&self) -> usize {
-        if self.endpoints.len() > 1 { TRIES * self.endpoints.len() } else { 1 }
+        let answer = within(&self.clock, limit, tries).await;
+        if let Err(CallError::Late(_)) = answer {
+            self.members.leave(self.members.asked());
+        }
+        answer
     }
 
     /// Makes a call on keys.
@@ -184,19 +201,6 @@ pub(super) fn unusable(config: &EtcdConfig, error: &BackendError) -> BackendErro
         false => "",
     };
     BackendError::Open(format!("etcd at {} cannot be used: {error}{hint}", config.endpoints.join(", ")))
-}
-
-async fn connect(
-    endpoints: &[String],
-    options: &ConnectOptions,
-    clock: &Clock,
-    limit: Duration,
-) -> Result<Client, CallError> {
-    let connecting = async {
-        let connected = Client::connect(endpoints, Some(options.clone())).await;
-        connected.map_err(|error| CallError::Etcd(Box::new(error)))
-    };
-    within(clock, limit, connecting).await
 }
 
 fn options(config: &EtcdConfig) -> Result<ConnectOptions, BackendError> {

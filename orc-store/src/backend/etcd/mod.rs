@@ -29,6 +29,7 @@ mod feed;
 mod layout;
 mod leases;
 mod link;
+mod members;
 mod reader;
 mod scan;
 mod setup;
