@@ -19,6 +19,38 @@ pub fn body(number: usize, node: usize, turn: usize) -> Bytes {
     doc.map(|doc| doc.to_body()).unwrap_or_else(|error| unreachable!("a pod is an object: {error}"))
 }
 
+/// A pod as a client makes it, for a scheduler that is not there.
+///
+/// # Errors
+/// None is expected.
+pub fn new(name: &str) -> serde_json::Result<Bytes> {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "web", "tier": "frontend"}},
+        "spec": {
+            "schedulerName": "nobody",
+            "containers": [{
+                "name": "web", "image": "registry.example.com/web:1", "ports": [{"containerPort": 8080}],
+                "env": [{"name": "LOG_LEVEL", "value": "info"}],
+                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}
+            }]
+        }
+    });
+    serde_json::to_vec(&pod).map(Bytes::from)
+}
+
+/// The act of a scheduler.
+///
+/// # Errors
+/// None is expected.
+pub fn binding(pod: &str, node: &str) -> serde_json::Result<Bytes> {
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node}
+    });
+    serde_json::to_vec(&binding).map(Bytes::from)
+}
+
 fn pod(number: usize, node: usize, turn: usize) -> Value {
     let (set, app) = (number / 10, number % 50);
     let started = "2026-11-21T10:00:05Z";

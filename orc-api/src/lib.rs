@@ -13,6 +13,7 @@
 //! | [`custom`], [`cel`] | schemas and rules of custom resources; the expression language of rules and policies |
 //! | [`expiry`] | events are kept for an hour |
 //! | [`fairness`] | who is served when more is asked than can be done at once |
+//! | `fuzzing` (feature) | decoders as functions of bytes, for fuzzers |
 //! | `testing` (feature) | a whole API server inside a test |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 
@@ -28,6 +29,8 @@ pub mod discovery;
 pub mod expiry;
 pub mod fairness;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod identity;
 pub mod kinds;

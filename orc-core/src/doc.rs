@@ -19,9 +19,14 @@ use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 
-/// The deepest nesting accepted in a request body. Kubernetes' own types stay below 60 (JSONSchemaProps aside);
-/// serde_json itself refuses more than 128.
+/// The deepest nesting accepted in a request body. Kubernetes' own types stay below 60 (JSONSchemaProps aside); serde_json
+/// itself refuses more than 128, and what an object owns in `managedFields` nests five deeper than the object.
 pub const MAX_DEPTH: usize = 120;
+
+/// How many duplicate fields are told, as Kubernetes does.
+const MAX_TOLD: usize = 100;
+/// How many bytes of their paths are told: keys may be as long as a body.
+const MAX_TOLD_BYTES: usize = 1 << 20;
 
 /// An object in flight: a JSON object at the root, nothing dropped.
 #[derive(Clone, PartialEq, Debug)]
@@ -67,14 +72,19 @@ impl Doc {
     /// # Errors
     /// `BadRequest` with the decoder's reason.
     pub fn decode(body: &[u8]) -> Result<Decoded, ApiError> {
-        let mut duplicates = Vec::new();
+        let mut trail = Trail::default();
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let seed = TreeSeed { duplicates: &mut duplicates, path: String::new() };
-        let value = seed
+        let value = TreeSeed { trail: &mut trail }
             .deserialize(&mut reader)
             .and_then(|value| reader.end().map(|()| value))
             .map_err(|e| ApiError::bad_request(format!("the object provided is unrecognized: json: {e}")))?;
-        Ok(Decoded { doc: Self::from_value(value)?, duplicates })
+        Ok(Decoded { doc: Self::from_value(value)?, duplicates: trail.duplicates })
+    }
+
+    /// Whether the document nests no deeper than a body may ([`MAX_DEPTH`]). For documents that were not decoded from JSON text:
+    /// one that nests deeper could be stored and never be read again.
+    pub fn nests_well(&self) -> bool {
+        nests_within(&self.0, MAX_DEPTH)
     }
 
     /// Decodes a body that this program wrote.
@@ -237,10 +247,57 @@ fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("writing a JSON tree to memory cannot fail");
 }
 
+/// Whether a tree has so many levels of lists and objects at most.
+pub(crate) fn nests_within(value: &Value, levels: usize) -> bool {
+    let fits = |inner: &Value| nests_within(inner, levels.saturating_sub(1));
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(fits),
+        Value::Object(map) => levels > 0 && map.values().all(fits),
+        _ => true,
+    }
+}
+
+/// Where the decoder is, and the duplicates found so far.
+#[derive(Default)]
+struct Trail {
+    steps: Vec<Step>,
+    duplicates: Vec<String>,
+    told_bytes: usize,
+}
+
+enum Step {
+    Name(String),
+    Index(usize),
+}
+
+impl Trail {
+    /// Notes a field that occurred before. The path is written only here, as writing it for each value of a body whose keys
+    /// are long would take the square of the body's length.
+    fn duplicate(&mut self, name: &str) {
+        if self.duplicates.len() >= MAX_TOLD || self.told_bytes >= MAX_TOLD_BYTES {
+            return;
+        }
+        let mut path = String::new();
+        for step in &self.steps {
+            match step {
+                Step::Name(name) if path.is_empty() => path.push_str(name),
+                Step::Name(name) => path.extend([".", name]),
+                Step::Index(at) => path.push_str(&format!("[{at}]")),
+            }
+        }
+        path.extend([if path.is_empty() { "" } else { "." }, name]);
+        self.told_bytes += path.len();
+        self.duplicates.push(path);
+    }
+
+    fn check_depth<E: serde::de::Error>(&self) -> Result<(), E> {
+        if self.steps.len() < MAX_DEPTH { Ok(()) } else { Err(E::custom("exceeded max depth")) }
+    }
+}
+
 /// Builds a tree and notes duplicate fields with their paths.
 struct TreeSeed<'a> {
-    duplicates: &'a mut Vec<String>,
-    path: String,
+    trail: &'a mut Trail,
 }
 
 impl<'de> DeserializeSeed<'de> for TreeSeed<'_> {
@@ -279,26 +336,32 @@ impl<'de> Visitor<'de> for TreeSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        self.trail.check_depth()?;
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(TreeSeed {
-            duplicates: self.duplicates,
-            path: format!("{}[{}]", self.path, items.len()),
-        })? {
-            items.push(item);
+        loop {
+            self.trail.steps.push(Step::Index(items.len()));
+            let item = seq.next_element_seed(TreeSeed { trail: &mut *self.trail })?;
+            self.trail.steps.pop();
+            match item {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
         }
-        Ok(Value::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        self.trail.check_depth()?;
         let mut map = Map::new();
         let mut told = BTreeSet::new();
         while let Some(name) = access.next_key::<String>()? {
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
             if map.contains_key(&name) && told.insert(name.clone()) {
-                self.duplicates.push(path.clone());
+                self.trail.duplicate(&name);
             }
-            let value = access.next_value_seed(TreeSeed { duplicates: self.duplicates, path })?;
-            map.insert(name, value);
+            self.trail.steps.push(Step::Name(name));
+            let value = access.next_value_seed(TreeSeed { trail: &mut *self.trail })?;
+            if let Some(Step::Name(name)) = self.trail.steps.pop() {
+                map.insert(name, value);
+            }
         }
         Ok(Value::Object(map))
     }
@@ -334,6 +397,39 @@ mod tests {
     fn hostile_depth_is_an_error_not_a_crash() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(Doc::decode(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn depth_is_bounded_so_that_a_stored_object_reads_again() {
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert!(Doc::decode(nested(MAX_DEPTH).as_bytes()).unwrap().doc.nests_well());
+        let error = Doc::decode(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("exceeded max depth"), "{error}");
+        assert!(!Doc::from_body(nested(MAX_DEPTH + 1).as_bytes()).unwrap().nests_well());
+    }
+
+    #[test]
+    fn doubles_read_as_the_same() {
+        // Without care a reader takes its neighbour for one of these.
+        for text in
+            ["-9.223372036854772e153", "123456789012345680000000.5e-9", "0.1", "5e-324", "1.7976931348623157e308"]
+        {
+            let number: f64 = text.parse().unwrap();
+            let doc = Doc::decode(format!("{{\"a\":{text}}}").as_bytes()).unwrap().doc;
+            assert_eq!(doc.at(&["a"]).and_then(Value::as_f64), Some(number), "{text}");
+            assert_eq!(Doc::from_body(&doc.to_body()).unwrap(), doc);
+        }
+    }
+
+    #[test]
+    fn long_keys_cost_no_more_than_their_length() {
+        // As a path for each value this would be 200 GB.
+        let (key, items) = ("k".repeat(1_000_000), "0,".repeat(200_000));
+        let body = format!("{{\"{key}\":[{items}0]}}");
+        assert!(Doc::decode(body.as_bytes()).unwrap().duplicates.is_empty());
+        let twice = "{\"a\":1,\"a\":1},".repeat(50_000);
+        let body = format!("{{\"{key}\":[{twice}0]}}");
+        assert_eq!(Doc::decode(body.as_bytes()).unwrap().duplicates.len(), 2);
     }
 
     #[test]

@@ -14,17 +14,24 @@
 //! | [`catalogue`] | the resources that are served |
 //! | [`patch`], [`apply`] | JSON patch, merge patch, strategic merge patch; server-side apply |
 //! | [`quota`] | what objects use of a ResourceQuota |
-//! | [`labels`], [`quantity`], [`validation`] | selectors, exact quantities, names and field errors |
+//! | `fuzzing` (feature) | decoders as functions of bytes, for fuzzers |
+//! | [`labels`], [`node_selector`] | selectors of objects by labels and fields, of nodes |
+//! | [`metrics`] | what operators measure, and the text that Prometheus reads |
+//! | [`quantity`], [`validation`] | exact quantities, names and field errors |
 
 pub mod apply;
 pub mod catalogue;
 pub mod doc;
 pub mod env;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod head;
 mod intern;
 pub mod key;
 pub mod labels;
+pub mod metrics;
+pub mod node_selector;
 pub mod object;
 pub mod patch;
 pub mod quantity;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use crate::metrics::QueueStatus;
 use crate::queue::{Backoff, Queue};
 use crate::reconciler::{Failure, Key, Next, ReconcileService};
 use crate::source::{Sink, Source};
@@ -59,6 +60,8 @@ pub struct LoopStatus {
     pub depth: usize,
     /// Since when the oldest ready key has waited.
     pub oldest: Option<Timestamp>,
+    /// What its queue measured.
+    pub queue: QueueStatus,
 }
 
 /// A handle to read a loop's status while it runs.
@@ -66,6 +69,7 @@ pub struct LoopStatus {
 pub struct StatusReader<K> {
     status: Arc<Mutex<LoopStatus>>,
     queue: Arc<Mutex<Queue<K>>>,
+    clock: Clock,
 }
 
 impl<K: Key> StatusReader<K> {
@@ -75,6 +79,7 @@ impl<K: Key> StatusReader<K> {
         let queue = self.queue.lock();
         status.depth = queue.depth();
         status.oldest = queue.oldest();
+        status.queue = queue.status(self.clock.now());
         status
     }
 
@@ -123,7 +128,7 @@ impl<K: Key> Controller<K> {
 
     /// A handle to read the status with.
     pub fn status(&self) -> StatusReader<K> {
-        StatusReader { status: self.status.clone(), queue: self.sink.queue.clone() }
+        StatusReader { status: self.status.clone(), queue: self.sink.queue.clone(), clock: self.sink.clock.clone() }
     }
 
     /// Runs until `stop`, then stops intake and drains with a deadline.

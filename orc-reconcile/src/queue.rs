@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use orc_core::env::Rng;
 
+use crate::metrics::{Counts, QueueStatus};
 use crate::reconciler::{Failure, Key, Next};
 
 /// How long a failing key waits.
@@ -46,12 +47,14 @@ impl Backoff {
 pub struct Queue<K> {
     ready: VecDeque<K>,
     since: BTreeMap<K, Timestamp>,
-    running: BTreeSet<K>,
+    /// What runs, and since when.
+    running: BTreeMap<K, Timestamp>,
     again: BTreeSet<K>,
     due: BTreeMap<K, Timestamp>,
     timers: BTreeSet<(Timestamp, K)>,
     failures: BTreeMap<K, u32>,
     backoff: Backoff,
+    counts: Counts,
 }
 
 impl<K: Key> Queue<K> {
@@ -60,23 +63,26 @@ impl<K: Key> Queue<K> {
         Self {
             ready: VecDeque::new(),
             since: BTreeMap::new(),
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
             again: BTreeSet::new(),
             due: BTreeMap::new(),
             timers: BTreeSet::new(),
             failures: BTreeMap::new(),
             backoff,
+            counts: Counts::default(),
         }
     }
 
     /// Adds a key that is ready now.
     pub fn add(&mut self, key: K, now: Timestamp) {
         self.forget_timer(&key);
-        if self.running.contains(&key) {
+        if self.running.contains_key(&key) {
+            // Counted when it comes in again, after this run.
             self.again.insert(key);
         } else if !self.since.contains_key(&key) {
             self.since.insert(key.clone(), now);
             self.ready.push_back(key);
+            self.counts.added();
         }
     }
 
@@ -97,14 +103,18 @@ impl<K: Key> Queue<K> {
     pub fn pop(&mut self, now: Timestamp) -> Option<K> {
         self.ripen(now);
         let key = self.ready.pop_front()?;
-        self.since.remove(&key);
-        self.running.insert(key.clone());
+        if let Some(since) = self.since.remove(&key) {
+            self.counts.taken(since, now);
+        }
+        self.running.insert(key.clone(), now);
         Some(key)
     }
 
     /// Says how the run of a key ended.
     pub fn done(&mut self, key: K, outcome: &Result<Next, Failure>, now: Timestamp, rng: &Rng) {
-        self.running.remove(&key);
+        if let Some(since) = self.running.remove(&key) {
+            self.counts.ended(since, now);
+        }
         let wait = match outcome {
             Ok(next) => {
                 self.failures.remove(&key);
@@ -117,6 +127,7 @@ impl<K: Key> Queue<K> {
             Err(_) => {
                 let failures = self.failures.entry(key.clone()).or_default();
                 *failures = failures.saturating_add(1);
+                self.counts.retried();
                 Some(self.backoff.wait(*failures, rng))
             }
         };
@@ -148,6 +159,11 @@ impl<K: Key> Queue<K> {
     /// Since when the oldest ready key has waited.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.ready.front().and_then(|key| self.since.get(key)).copied()
+    }
+
+    /// What it measured, and what it holds now.
+    pub fn status(&self, now: Timestamp) -> QueueStatus {
+        self.counts.read(self.running.values().copied(), self.ready.len(), now)
     }
 
     /// Whether nothing is ready or running (keys may wait for a time).

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use crate::args::{AuditArgs, AuditMode, ClusterArgs, FairnessArgs};
 use crate::data_dir::DataDir;
-use crate::{backup, kubeconfig, progress, storage};
+use crate::{aggregation, backup, kubeconfig, progress, storage};
 
 /// The range of node ports.
 pub const NODE_PORTS: (u16, u16) = (30000, 32767);
@@ -39,6 +39,8 @@ pub struct ControlPlane {
     pub ca: String,
     /// Signs certificates that are asked for.
     pub authority: Arc<Authority>,
+    /// Signs the tokens of service accounts.
+    pub signer: Arc<Signer>,
     /// Time, ids, tasks.
     pub system: System,
     /// Where the API answers.
@@ -119,9 +121,10 @@ pub async fn start(
     let claims = registry.clone();
     system.spawn.detach(async move { claims.keep_claims().await });
     system.spawn.detach(orc_api::expiry::run(store.clone(), system.clock.clone(), orc_api::expiry::TTL));
-    let accounts = ServiceAccountTokens { signer, store, clock: system.clock.clone() };
+    let accounts = ServiceAccountTokens { signer: signer.clone(), store, clock: system.clock.clone() };
     let mut authenticators: Vec<Arc<dyn TokenAuthenticator>> = vec![Arc::new(accounts)];
     authenticators.extend(tokens.map(|tokens| Arc::new(tokens) as Arc<dyn TokenAuthenticator>));
+    let aggregator = aggregation::start(&registry, &admin, &pki, nodes.clone(), &system).await?;
     let config = ApiConfig {
         registry: registry.clone(),
         tokens: authenticators,
@@ -129,7 +132,7 @@ pub async fn start(
         clock: system.clock.clone(),
         extras: [(backup::PATH.to_owned(), backup::of(storage.kept))].into(),
     };
-    let service = ApiService::new(config);
+    let service = ApiService::new(config).with_aggregator(aggregator);
     let service = match audit {
         Some(audit) => service.with_audit(audit),
         None => service,
@@ -151,7 +154,7 @@ pub async fn start(
     let shared = storage.shared;
     let authority = Arc::new(Authority::new(&pki.ca)?);
     let ca = pki.ca.certificate;
-    Ok(ControlPlane { registry, service, acceptor, ca, authority, system, url, kubeconfig, data, shared, identity })
+    Ok(ControlPlane { registry, service, acceptor, ca, authority, signer, system, url, kubeconfig, data, shared, identity })
 }
 
 /// Servers that share a store must share the authority too, or each other's clients and nodes cannot trust them.

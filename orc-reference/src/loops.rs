@@ -9,7 +9,8 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use orc_api::certificates::Authority;
-use orc_api::{Identity, Registry};
+use orc_api::identity::service_account::Signer;
+use orc_api::{ApiService, Identity, Registry};
 use orc_core::env::{System, Task};
 use orc_net::{Userspace, UserspaceConfig};
 use orc_reconcile::CancellationToken;
@@ -19,10 +20,12 @@ use orc_sched::driver::SchedulerConfig;
 use orc_store::Env;
 use tokio::sync::watch;
 
+use crate::aggregation::ApiMetrics;
 use crate::certificates::ClusterAuthority;
 use crate::control_plane::ControlPlane;
 use crate::nodes::{NodeNet, OnHost};
 use crate::progress;
+use crate::tokens::SecretTokens;
 
 const CONTROLLERS: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
@@ -31,9 +34,11 @@ const SCHEDULER: &str = "kube-scheduler";
 pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
     let parts = Parts {
         registry: plane.registry.clone(),
+        service: plane.service.clone(),
         system: plane.system.clone(),
         ca: plane.ca.clone(),
         authority: plane.authority.clone(),
+        signer: plane.signer.clone(),
     };
     let mut tasks = Vec::new();
     for (name, what) in [(CONTROLLERS, "controllers"), (SCHEDULER, "scheduler")] {
@@ -70,9 +75,11 @@ pub fn start_router(plane: &ControlPlane, net: &NodeNet, stop: &CancellationToke
 #[derive(Clone)]
 struct Parts {
     registry: Arc<Registry>,
+    service: ApiService,
     system: System,
     ca: String,
     authority: Arc<Authority>,
+    signer: Arc<Signer>,
 }
 
 impl Parts {
@@ -94,8 +101,10 @@ impl Parts {
     /// The built-in controllers: each writes as its own service account, and all read from the same caches.
     fn controllers(&self, stop: &CancellationToken) -> Vec<Task> {
         let shared = env(&self.registry, &self.system, Identity::user("system:kube-controller-manager", &[]));
-        let env_for =
-            |name: &str| Env { client: Arc::new(self.registry.client(account(name), name)), ..shared.clone() };
+        let env_for = |name: &str| match name {
+            controllers::TOKEN_CONTROLLER => shared.clone(),
+            _ => Env { client: Arc::new(self.registry.client(account(name), name)), ..shared.clone() },
+        };
         let registry = self.registry.clone();
         let certificates = ClusterAuthority {
             authority: self.authority.clone(),
@@ -106,6 +115,8 @@ impl Parts {
             root_ca: self.ca.clone(),
             kinds: Arc::new(move || registry.catalogue()),
             certificates: Some(Arc::new(certificates)),
+            metrics: Some(Arc::new(ApiMetrics::new(self.service.clone()))),
+            tokens: Some(Arc::new(SecretTokens(self.signer.clone()))),
         };
         let specs = controllers::all(env_for, config);
         specs.into_iter().map(|spec| self.system.spawn.spawn((spec.run)(stop.clone()))).collect()
@@ -116,7 +127,8 @@ fn parts_env(plane: &ControlPlane, name: &str) -> Env {
     env(&plane.registry, &plane.system, Identity::user(format!("system:{name}"), &[]))
 }
 
-fn account(name: &str) -> Identity {
+/// The identity of a built-in loop: a service account of `kube-system`.
+pub fn account(name: &str) -> Identity {
     let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
     Identity::user(format!("system:serviceaccount:kube-system:{name}"), &groups)
 }

@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "a binary has no public items; `pub` marks what a module offers the others")]
 
+mod aggregation;
 mod args;
 mod backup;
 mod certificates;
@@ -17,11 +18,15 @@ mod nodes;
 mod progress;
 mod servers;
 mod storage;
+mod tokens;
 mod up;
 
 use clap::Parser as _;
 
 use args::{Args, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     // A pod's shim is this same program: it never comes back from here.

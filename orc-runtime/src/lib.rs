@@ -14,3 +14,6 @@ pub mod runtime;
 pub mod shim;
 pub mod sim;
 mod streaming;
+
+#[cfg(feature = "fuzzing")]
+pub use streaming::fuzzing;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Node;
 use orc_core::Name;
 
+use crate::pod::images::normalized;
 use crate::pod::{Taint, amount};
 
 /// What scheduling reads of a node. Two states of a node that are equal here are the same to the scheduler, so heartbeats and
@@ -21,6 +22,8 @@ pub struct NodeInfo {
     pub unschedulable: bool,
     /// `status.allocatable` by resource: CPU in thousandths, everything else in whole units.
     pub allocatable: BTreeMap<Name, i64>,
+    /// Sizes in bytes of the images that it has, by each of their names written in full.
+    pub images: BTreeMap<Name, i64>,
 }
 
 impl NodeInfo {
@@ -38,6 +41,13 @@ impl NodeInfo {
                 .flatten()
                 .map(|(name, n)| (Name::new(name), amount(name, n)))
                 .collect(),
+            images: images(node),
         }
     }
+}
+
+fn images(node: &Node) -> BTreeMap<Name, i64> {
+    let all = node.status.iter().flat_map(|status| status.images.iter().flatten());
+    let named = all.flat_map(|image| image.names.iter().flatten().map(|name| (name, image.size_bytes.unwrap_or(0))));
+    named.map(|(name, size)| (Name::shared(normalized(name)), size)).collect()
 }

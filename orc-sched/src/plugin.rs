@@ -1,7 +1,11 @@
 //! What a policy implements.
 
 use std::any::Any;
+use std::sync::Arc;
 
+use orc_core::Name;
+
+use crate::facts::{Fact, FactKey, FactKind};
 use crate::pod::PodInfo;
 use crate::reasons::Reasons;
 use crate::set::NodeSet;
@@ -26,14 +30,26 @@ pub trait Plugin: Send + Sync + 'static {
     /// The name, as in Kubernetes' scheduler configuration.
     fn name(&self) -> &'static str;
 
-    /// Writes everything of the pod that the plugin reads. The default says that no two pods are alike.
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
-        let _ = pod;
+    /// Writes everything of the pod that the plugin reads, and what of the view makes pods alike or not (such as which
+    /// services mean the pod). The default says that no two pods are alike.
+    fn fragment(&self, view: &View, pod: &PodInfo, out: &mut Fragment) {
+        let _ = (view, pod);
         out.unlike_any();
+    }
+
+    /// Topology keys that it asks the view for beside those that pods name.
+    fn topology_keys(&self) -> Vec<Name> {
+        Vec::new()
     }
 
     /// Reads a pod, and the view where an answer depends on more than a node.
     fn prepare(&self, view: &View, pod: &PodInfo) -> Prepared;
+
+    /// Whether the plugin has anything to say on the pod. One that has not is not asked again until it prepares anew.
+    fn concerned(&self, prepared: &Prepared) -> bool {
+        let _ = prepared;
+        true
+    }
 
     /// Takes nodes that will not do out of `nodes` and notes why.
     fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
@@ -52,10 +68,43 @@ pub trait Plugin: Send + Sync + 'static {
     }
 
     /// Follows a change, and names the nodes whose answer it may have changed. A node that came, went or is described
-    /// differently is always evaluated again.
-    fn touched(&self, prepared: &mut Prepared, change: &Change) -> Touched {
-        let _ = (prepared, change);
+    /// differently is always evaluated again. The view may be further on than the change: only the change says how the node
+    /// was then.
+    fn touched(&self, prepared: &mut Prepared, view: &View, change: &Change) -> Touched {
+        let _ = (prepared, view, change);
         Touched::All
+    }
+
+    /// For plugins whose answers hold for many nodes at once and change with every pod, such as spreading over zones: whether
+    /// nodes are sorted into classes. The engine then asks about classes, once each a decision, instead of about nodes; a
+    /// change must be named in [`Plugin::touched`] only where it puts a node into another class. Classes are asked after all
+    /// filters by node.
+    fn classes(&self, prepared: &Prepared) -> Option<&dyn Classes> {
+        let _ = prepared;
+        None
+    }
+
+    /// What is taken for true beside the pod itself when it is taken for true on a node: facts as they will be, such as a
+    /// claim that is given away. The driver writes them before it binds.
+    ///
+    /// # Errors
+    /// Why it cannot be, in Kubernetes' words: something has changed since the decision.
+    fn reserve(&self, view: &View, pod: &PodInfo, slot: usize) -> Result<Vec<(FactKey, Arc<Fact>)>, String> {
+        let _ = (view, pod, slot);
+        Ok(Vec::new())
+    }
+
+    /// The pod as it counts on a node, for a plugin that divides something of the node among its pods, such as GPUs: with the
+    /// part that the pod gets in its requests. `None` when it counts as it is.
+    fn settle(&self, view: &View, pod: &PodInfo, slot: usize) -> Option<PodInfo> {
+        let _ = (view, pod, slot);
+        None
+    }
+
+    /// Whether its answer about a node depends on that node and its pods alone, so that what would have to leave the node for
+    /// a pod may be remembered until the node changes.
+    fn local(&self) -> bool {
+        false
     }
 
     /// Whether a change of this sort may make a pod fit that the plugin refused.
@@ -64,6 +113,31 @@ pub trait Plugin: Send + Sync + 'static {
         true
     }
 }
+
+/// Answers by class of nodes; see [`Plugin::classes`].
+pub trait Classes {
+    /// Writes the class of each of `nodes` at its slot.
+    fn classify(&self, prepared: &mut Prepared, view: &View, nodes: &NodeSet, out: &mut [i64]);
+
+    /// Why the nodes of a class will not do.
+    fn judge(&self, prepared: &Prepared, class: i64) -> Option<Refusal>;
+
+    /// Writes the raw score of each class, which is given with its number of feasible nodes. Asked only where
+    /// [`Plugin::normal`] has an opinion; [`IGNORED`] leaves a class out.
+    fn weigh(&self, prepared: &Prepared, classes: &[(i64, usize)], out: &mut [i64]);
+}
+
+/// Why the nodes of a class will not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The message.
+    pub text: &'static str,
+    /// Whether removing pods could help.
+    pub resolvable: bool,
+}
+
+/// The raw score of a node that takes no part: its score is zero, and the others are scored as if it were not there.
+pub const IGNORED: i64 = i64::MIN;
 
 /// How raw scores become scores from 0 to [`MAX_SCORE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +151,8 @@ pub enum Normal {
     },
     /// In proportion between the lowest and the highest.
     MinMax,
+    /// The lower the better: the highest plus the lowest less the score, in proportion to the highest.
+    Mirror,
     /// The plugin scores all feasible nodes together, and again whenever one of them changes; the results are scores.
     Whole,
 }
@@ -90,7 +166,7 @@ pub enum Touched {
     Node,
     /// Some nodes.
     Nodes(NodeSet),
-    /// The nodes that have a label with a value.
+    /// The nodes that have a label with a value. It costs least for a topology key that pods name.
     Domain {
         /// The label.
         key: String,
@@ -118,6 +194,10 @@ pub enum Hint {
     PodLeft,
     /// A pod came to a node, or its labels changed.
     PodCame,
+    /// A pod came that waits with its group.
+    GroupGrew,
+    /// Something beside nodes and pods came, went or changed.
+    Fact(FactKind),
 }
 
 /// What plugins read of a pod, written out: equal texts, equal answers.
@@ -149,10 +229,24 @@ impl Fragment {
         self.alone = true;
     }
 
+    /// An empty fragment in a buffer that was used before.
+    pub(crate) fn within(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes, alone: false }
+    }
+
     /// The signature; `None` when the pod is unlike any other.
     pub(crate) fn finish(self) -> Option<Vec<u8>> {
         (!self.alone).then_some(self.bytes)
     }
+}
+
+/// Reads and writes what a plugin's own `prepare` made.
+///
+/// # Panics
+/// As [`state`].
+pub fn state_mut<T: 'static>(prepared: &mut Prepared) -> &mut T {
+    prepared.downcast_mut().expect("a plugin gets back what it prepared")
 }
 
 /// Reads what a plugin's own `prepare` made.

@@ -7,6 +7,7 @@ use orc_core::Name;
 use crate::plugin::Plugin;
 use crate::plugins;
 use crate::pod::DEFAULT_SCHEDULER;
+use crate::points::Points;
 
 /// Which pods are scheduled (those that name the profile), and by what.
 #[derive(Clone)]
@@ -15,12 +16,14 @@ pub struct Profile {
     pub name: Name,
     /// Plugins in the order of filtering, with their weights in scores. The first plugin that refuses a node says why.
     pub plugins: Vec<(Arc<dyn Plugin>, i64)>,
+    /// What it has at the extension points outside of the engine.
+    pub points: Points,
 }
 
 impl Profile {
-    /// A profile without plugins: every node will do.
+    /// A profile without plugins: every node will do. It has Kubernetes' extension points outside of the engine.
     pub fn empty(name: impl Into<Name>) -> Self {
-        Self { name: name.into(), plugins: Vec::new() }
+        Self { name: name.into(), plugins: Vec::new(), points: Points::defaults() }
     }
 
     /// Adds a plugin. A weight of 0 lets it filter only.
@@ -30,18 +33,44 @@ impl Profile {
     }
 }
 
+/// Kubernetes' default plugins in their order, with their weights; those that do not score have none.
+pub(crate) const DEFAULTS: [(&str, i64); 15] = [
+    ("NodeUnschedulable", 0),
+    ("NodeName", 0),
+    ("TaintToleration", 3),
+    ("NodeAffinity", 2),
+    ("NodePorts", 0),
+    ("NodeResourcesFit", 1),
+    ("VolumeRestrictions", 0),
+    ("NodeVolumeLimits", 0),
+    ("VolumeBinding", 0),
+    ("VolumeZone", 0),
+    ("PodTopologySpread", 2),
+    ("InterPodAffinity", 2),
+    ("DynamicResources", 0),
+    ("NodeResourcesBalancedAllocation", 1),
+    ("ImageLocality", 1),
+];
+
 impl Default for Profile {
-    /// Kubernetes' default profile, as far as its plugins are built: filters in the same order, scores of the same weight.
+    /// Kubernetes' default profile: filters in the same order, scores of the same weight.
     fn default() -> Self {
         Self::empty(DEFAULT_SCHEDULER)
-            .with(plugins::NotBuilt, 0)
             .with(plugins::NodeUnschedulable, 0)
             .with(plugins::NodeName, 0)
             .with(plugins::TaintToleration, 3)
-            .with(plugins::NodeAffinity, 2)
+            .with(plugins::NodeAffinity::default(), 2)
             .with(plugins::NodePorts, 0)
-            .with(plugins::NodeResourcesFit, 1)
-            .with(plugins::NodeResourcesBalancedAllocation, 1)
+            .with(plugins::NodeResourcesFit::default(), 1)
+            .with(plugins::VolumeRestrictions, 0)
+            .with(plugins::NodeVolumeLimits, 0)
+            .with(plugins::VolumeBinding, 0)
+            .with(plugins::VolumeZone, 0)
+            .with(plugins::PodTopologySpread::default(), 2)
+            .with(plugins::InterPodAffinity::default(), 2)
+            .with(plugins::DynamicResources, 0)
+            .with(plugins::NodeResourcesBalancedAllocation::default(), 1)
+            .with(plugins::ImageLocality, 1)
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use orc_core::Name;
 
+use crate::plugin::Refusal;
+
 /// Why a plugin refused a node.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Reason {
@@ -60,10 +62,30 @@ impl Reasons {
 
     /// The reasons with the number of nodes each, in an order that does not depend on history.
     pub fn counted(&self) -> Vec<(Reason, usize)> {
-        let mut counted: Vec<_> =
-            self.kinds.iter().cloned().zip(self.counts.iter().copied()).filter(|(_, n)| *n > 0).collect();
-        counted.sort();
-        counted
+        self.counts().finish()
+    }
+
+    /// The numbers of nodes, to be added to.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts(self.kinds.iter().cloned().zip(self.counts.iter().copied()).collect())
+    }
+}
+
+/// Numbers of nodes a reason.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(BTreeMap<Reason, usize>);
+
+impl Counts {
+    pub(crate) fn add(&mut self, reason: Reason, nodes: usize) {
+        *self.0.entry(reason).or_default() += nodes;
+    }
+
+    pub(crate) fn add_refusal(&mut self, plugin: &'static str, refusal: Refusal, nodes: usize) {
+        self.add(Reason { text: refusal.text.into(), plugin, resolvable: refusal.resolvable }, nodes);
+    }
+
+    pub(crate) fn finish(self) -> Vec<(Reason, usize)> {
+        self.0.into_iter().filter(|(_, nodes)| *nodes > 0).collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! Sets of node slots.
 
-/// A set of node slots, as bits. Walking, clearing and counting look only at the words between the lowest and the highest
-/// one that was ever set, so a set of one slot costs the same in a cluster of ten nodes and of ten thousand.
+/// A set of node slots, as bits. Only the words between the lowest and the highest slot are held, so a set of one slot costs
+/// the same in a cluster of ten nodes and of a million.
 #[derive(Clone, Debug, Default)]
 pub struct NodeSet {
+    /// The number of the first word.
+    base: usize,
     words: Vec<u64>,
-    low: usize,
-    high: usize,
     len: usize,
 }
 
@@ -19,26 +19,34 @@ impl NodeSet {
     /// Adds a slot; says whether it was new.
     pub fn insert(&mut self, slot: usize) -> bool {
         let (word, bit) = (slot / 64, 1 << (slot % 64));
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
+        if self.words.is_empty() {
+            self.base = word;
         }
-        if self.low == self.high {
-            (self.low, self.high) = (word, word + 1);
-        } else {
-            (self.low, self.high) = (self.low.min(word), self.high.max(word + 1));
+        if word < self.base {
+            self.grow_down(word);
         }
-        let new = self.words[word] & bit == 0;
-        self.words[word] |= bit;
+        let at = word - self.base;
+        if at >= self.words.len() {
+            self.words.resize(at + 1, 0);
+        }
+        let new = self.words[at] & bit == 0;
+        self.words[at] |= bit;
         self.len += usize::from(new);
         new
     }
 
+    /// Makes room below, as much as is held already: a set that is filled downwards is moved a logarithmic number of times.
+    fn grow_down(&mut self, word: usize) {
+        let base = word.min(self.base.saturating_sub(self.words.len()));
+        self.words.splice(0..0, std::iter::repeat_n(0, self.base - base));
+        self.base = base;
+    }
+
     /// Takes a slot out; says whether it was there.
     pub fn remove(&mut self, slot: usize) -> bool {
-        let (word, bit) = (slot / 64, 1u64 << (slot % 64));
-        let there = self.words.get(word).is_some_and(|bits| bits & bit != 0);
+        let there = self.contains(slot);
         if there {
-            self.words[word] &= !bit;
+            self.words[slot / 64 - self.base] &= !(1 << (slot % 64));
             self.len -= 1;
         }
         there
@@ -46,7 +54,8 @@ impl NodeSet {
 
     /// Whether a slot is in the set.
     pub fn contains(&self, slot: usize) -> bool {
-        self.words.get(slot / 64).is_some_and(|bits| bits & (1 << (slot % 64)) != 0)
+        let word = (slot / 64).checked_sub(self.base).and_then(|at| self.words.get(at));
+        word.is_some_and(|bits| bits & (1 << (slot % 64)) != 0)
     }
 
     /// How many slots there are.
@@ -61,21 +70,27 @@ impl NodeSet {
 
     /// Takes all slots out.
     pub fn clear(&mut self) {
-        self.words[self.low..self.high].fill(0);
-        (self.low, self.high, self.len) = (0, 0, 0);
+        self.words.clear();
+        self.len = 0;
     }
 
     /// The slots in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (self.low..self.high).flat_map(move |word| Bits(self.words[word]).map(move |bit| word * 64 + bit))
+        let words = self.words.iter().enumerate();
+        words.flat_map(move |(at, bits)| Bits(*bits).map(move |bit| (self.base + at) * 64 + bit))
+    }
+
+    /// The slots from one on, in ascending order, and then those below it.
+    pub fn iter_from(&self, first: usize) -> impl Iterator<Item = usize> + '_ {
+        self.iter().filter(move |slot| *slot >= first).chain(self.iter().take_while(move |slot| *slot < first))
     }
 
     /// The `k`-th slot in ascending order.
     pub fn nth(&self, mut k: usize) -> Option<usize> {
-        for word in self.low..self.high {
-            let here = self.words[word].count_ones() as usize;
+        for (at, bits) in self.words.iter().enumerate() {
+            let here = bits.count_ones() as usize;
             if k < here {
-                return Bits(self.words[word]).nth(k).map(|bit| word * 64 + bit);
+                return Bits(*bits).nth(k).map(|bit| (self.base + at) * 64 + bit);
             }
             k -= here;
         }
@@ -84,10 +99,10 @@ impl NodeSet {
 
     /// Keeps the slots for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        for word in self.low..self.high {
-            for bit in Bits(self.words[word]) {
-                if !keep(word * 64 + bit) {
-                    self.words[word] &= !(1 << bit);
+        for at in 0..self.words.len() {
+            for bit in Bits(self.words[at]) {
+                if !keep((self.base + at) * 64 + bit) {
+                    self.words[at] &= !(1 << bit);
                     self.len -= 1;
                 }
             }
@@ -120,7 +135,7 @@ impl PartialEq for NodeSet {
 impl Eq for NodeSet {}
 
 /// The set bits of a word.
-struct Bits(u64);
+pub(crate) struct Bits(pub(crate) u64);
 
 impl Iterator for Bits {
     type Item = usize;
@@ -151,6 +166,8 @@ mod tests {
             for k in 0..=model.len() {
                 prop_assert_eq!(set.nth(k), model.iter().nth(k).copied());
             }
+            let from: Vec<_> = model.range(100..).chain(model.range(..100)).copied().collect();
+            prop_assert_eq!(set.iter_from(100).collect::<Vec<_>>(), from);
             set.retain(|slot| slot % 3 == 0);
             model.retain(|slot| slot % 3 == 0);
             prop_assert!(set.iter().eq(model.iter().copied()) && set.len() == model.len());

@@ -44,6 +44,8 @@ pub mod client;
 pub mod dialer;
 pub mod env;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod local;
 mod signal;
 pub mod store;

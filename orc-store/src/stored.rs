@@ -39,6 +39,13 @@ impl Stored {
         Ok(Self::new(key, revision, head, body))
     }
 
+    /// Whether the body may have a field of this name, at any depth: a look at its bytes, for those who would otherwise decode
+    /// every object to find the few that matter to them. A text that reads like the field counts as well.
+    pub fn may_have(&self, field: &str) -> bool {
+        let quoted = [b"\"", field.as_bytes(), b"\":"].concat();
+        memchr::memmem::find(&self.body, &quoted).is_some()
+    }
+
     /// The object as the type `K`, decoded once while anyone holds the result.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ impl Plugin for Home {
         "Home"
     }
     // Nothing of the pod is read, so nothing is written: all pods are alike to this plugin and share its scores.
-    fn fragment(&self, _: &PodInfo, _: &mut Fragment) {}
+    fn fragment(&self, _: &View, _: &PodInfo, _: &mut Fragment) {}
     fn prepare(&self, _: &View, _: &PodInfo) -> Prepared {
         Box::new(())
     }
@@ -32,7 +32,7 @@ impl Plugin for Home {
         }
     }
     // A score depends on the node's labels alone; nodes that change are always scored again.
-    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
         Touched::None
     }
 }

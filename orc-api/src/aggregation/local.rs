@@ -39,6 +39,14 @@ const PRIORITIES: [(&str, i32); 20] = [
     ("flowcontrol.apiserver.k8s.io", 16_100),
 ];
 
+/// The priority of a group that no APIService of another server is for; defined ones have what upstream gives them.
+pub(super) fn priority_of(group: &str) -> i64 {
+    if group == "apiregistration.k8s.io" {
+        return i64::MAX;
+    }
+    PRIORITIES.iter().find(|(name, _)| *name == group).map_or(1000, |(_, priority)| i64::from(*priority))
+}
+
 fn version_priority(group: &str, version: &str) -> i32 {
     match (group, version) {
         ("", _) => 1,
@@ -75,6 +83,24 @@ pub async fn ensure(client: &RegistryClient, clock: &Clock) -> Result<(), ApiErr
         put(client, Doc::from_value(object)?, clock).await?;
     }
     Ok(())
+}
+
+/// Makes the APIService of a group and version that this process serves beside the registry, with the priorities that
+/// metrics-server has. One that is there stays as it is: it may name another server.
+///
+/// # Errors
+/// When it can neither be read nor made.
+pub async fn ensure_here(client: &RegistryClient, group: &str, version: &str) -> Result<(), ApiError> {
+    let name = format!("{version}.{group}");
+    let doc = Doc::from_value(
+        json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": name},
+        "spec": {"group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": 100}}),
+    )?;
+    let key = ObjectKey::cluster(ResourceId::new("apiregistration.k8s.io", "apiservices"), name.as_str());
+    match client.write(WriteRequest::new(Target::object(key), Intent::Create(doc))).await {
+        Err(error) if !error.is_already_exists() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn put(client: &RegistryClient, doc: Doc, clock: &Clock) -> Result<(), ApiError> {

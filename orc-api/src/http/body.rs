@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
+use orc_core::doc::MAX_DEPTH;
 use orc_core::schema::{self, MessageRef, Schema, proto};
 use orc_core::{ApiError, Doc, Reason};
 
@@ -13,6 +14,12 @@ use super::Body;
 
 /// The largest request body, as kube-apiserver's `MaxRequestBodyBytes`.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// How many values YAML may hold, aliases followed: as many as a protobuf body, so that a few letters do not become gigabytes.
+const MAX_NODES: usize = schema::proto::MAX_VALUES;
+
+/// Stack for reading YAML, bytes: the reader takes about 20 KiB for each level in unoptimised builds, which is more than a thread has.
+const YAML_STACK: usize = 16 << 20;
 
 /// How long a client may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +59,8 @@ pub(super) fn media_type(headers: &HeaderMap) -> &str {
 pub(super) struct Decoded {
     pub(super) doc: Doc,
     pub(super) strict: Vec<String>,
+    /// The message by which the body was decoded, where that is done.
+    pub(super) by: Option<MessageRef>,
 }
 
 /// Decodes an object by its media type. `message` is the type that the path expects: it gives the order of what a strict
@@ -69,15 +78,17 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8], message: Option<MessageRe
 }
 
 fn decode_json(body: &[u8], message: Option<MessageRef>) -> Result<Decoded, ApiError> {
+    // A value of a wrong type is told by the registry, which knows the kind by then.
+    if let Some(typed) = message.and_then(|_| schema::decode_json(body, message).ok()) {
+        let strict = typed.strict.iter().map(ToString::to_string).collect();
+        return Ok(Decoded { doc: shallow(Doc::from_value(typed.value)?)?, strict, by: message });
+    }
     let decoded = Doc::decode(body)?;
     let strict = match message {
-        // A value of a wrong type is told by the registry, which knows the kind by then.
-        Some(_) => schema::decode_json(body, message)
-            .map(|typed| typed.strict.iter().map(ToString::to_string).collect())
-            .unwrap_or_default(),
+        Some(_) => Vec::new(),
         None => decoded.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect(),
     };
-    Ok(Decoded { doc: decoded.doc, strict })
+    Ok(Decoded { doc: decoded.doc, strict, by: None })
 }
 
 /// What a strict decoder finds in the bytes of a JSON patch of any form: fields that occur twice. Nothing where the bytes do not
@@ -93,10 +104,22 @@ pub(super) fn duplicates(patch: &[u8]) -> Vec<String> {
 /// Decodes YAML by way of JSON.
 pub(super) fn decode_yaml(body: &[u8]) -> Result<Decoded, ApiError> {
     let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(format!("yaml: {e}")))?;
-    let value: serde_json::Value = serde_saphyr::from_str(text)
+    let options = serde_saphyr::options! { budget: serde_saphyr::budget! {
+        max_depth: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH, max_nodes: MAX_NODES, max_events: 2 * MAX_NODES,
+    } };
+    let value: serde_json::Value = stacker::grow(YAML_STACK, || serde_saphyr::from_str_with_options(text, options))
         .map_err(|e| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {e}")))?;
     // What a strict decoder finds is left to the registry's check of the tree: Kubernetes sorts the keys of YAML as well.
-    Ok(Decoded { doc: Doc::from_value(value)?, strict: Vec::new() })
+    Ok(Decoded { doc: shallow(Doc::from_value(value)?)?, strict: Vec::new(), by: None })
+}
+
+/// Messages and YAML may nest deeper than JSON that reads again, above all by raw JSON inside a message.
+fn shallow(doc: Doc) -> Result<Doc, ApiError> {
+    if doc.nests_well() {
+        Ok(doc)
+    } else {
+        Err(ApiError::bad_request("the object provided is unrecognized: exceeded max depth"))
+    }
 }
 
 fn decode_proto(body: &[u8]) -> Result<Decoded, ApiError> {
@@ -110,7 +133,7 @@ fn decode_proto(body: &[u8]) -> Result<Decoded, ApiError> {
     let mut doc = Doc::from_value(proto::to_json(opened.raw, message).map_err(wrong)?)?;
     doc.set(&["apiVersion"], opened.api_version);
     doc.set(&["kind"], opened.kind);
-    Ok(Decoded { doc, strict: Vec::new() })
+    Ok(Decoded { doc: shallow(doc)?, strict: Vec::new(), by: None })
 }
 
 /// 415, as kube-apiserver words it.

@@ -29,6 +29,7 @@ impl ApiService {
     /// Connects to a container or to a pod's ports.
     pub(super) async fn connect(&self, call: Call) -> Result<Response<Body>, ApiError> {
         self.may_create(&call.who, &call.info).await?;
+        let warnings = self.admit_stream(&call).await?;
         let pod = self.pod_of(&call).await?;
         let name = &call.info.name;
         let path = match call.info.subresource.as_str() {
@@ -49,7 +50,9 @@ impl ApiService {
         *request.method_mut() = parts.method;
         *request.uri_mut() = uri(&path, &query)?;
         *request.headers_mut() = passed_on(parts.headers);
-        self.ask_node(&node, request).await
+        let mut response = self.ask_node(&node, request).await?;
+        respond::warn(&mut response, &warnings);
+        Ok(response)
     }
 
     /// A client that connects by GET, as WebSockets do, must be allowed to create as well: since 1.35 (feature gate

@@ -5,7 +5,8 @@ use http::{Request, Response};
 use orc_core::ApiError;
 
 use super::service::ApiService;
-use super::{Body, respond};
+use super::{Body, etag, respond};
+use crate::aggregation::Form;
 use crate::discovery;
 
 /// The aggregated form's media type.
@@ -17,13 +18,21 @@ impl ApiService {
         let aggregated = wants_aggregated(request);
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let document = match parts.as_slice() {
-            [""] => Some(discovery::paths(&catalogue)),
-            ["api"] if aggregated => return Ok(aggregate(&discovery::aggregated(&catalogue, true))),
-            ["apis"] if aggregated => return Ok(aggregate(&discovery::aggregated(&catalogue, false))),
+            [""] => Some(self.with_delegated_paths(discovery::paths(&catalogue))),
+            ["api"] if aggregated => return Ok(aggregate(request, &discovery::aggregated(&catalogue, true))),
+            ["apis"] if aggregated => {
+                let mut document = discovery::aggregated(&catalogue, false);
+                self.add_delegated(Form::Aggregated, &mut document["items"]);
+                return Ok(aggregate(request, &document));
+            }
             ["api"] => Some(discovery::core_versions()),
             ["api", version] => discovery::resources(&catalogue, "", version),
-            ["apis"] => Some(discovery::groups(&catalogue)),
-            ["apis", group] => discovery::group(&catalogue, group),
+            ["apis"] => {
+                let mut document = discovery::groups(&catalogue);
+                self.add_delegated(Form::Plain, &mut document["groups"]);
+                Some(document)
+            }
+            ["apis", group] => self.group(&catalogue, group),
             ["apis", group, version] => discovery::resources(&catalogue, group, version),
             _ => None,
         };
@@ -47,8 +56,10 @@ fn wants_aggregated(request: &Request<Body>) -> bool {
     })
 }
 
-fn aggregate(document: &serde_json::Value) -> Response<Body> {
-    let mut response = respond::json(200, document);
+fn aggregate(request: &Request<Body>, document: &serde_json::Value) -> Response<Body> {
+    let bytes = bytes::Bytes::from(document.to_string());
+    let mark = etag::mark(&bytes);
+    let mut response = etag::marked(request.headers(), &mark, || respond::json_slices(200, vec![bytes]));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
     response
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::query::Query;
 use super::service::ApiService;
-use super::{Body, respond};
+use super::{Body, etag, respond};
 
 /// The Kubernetes level that is served.
 const KUBERNETES_MINOR: &str = "36";
@@ -32,7 +32,7 @@ impl ApiService {
             "/.well-known/openid-configuration" => Ok(self.openid(request)),
             "/openid/v1/jwks" => Ok(self.token_keys()),
             "/openapi/v2" => Ok(self.swagger(request)),
-            other if other.starts_with("/openapi/v3") => self.openapi(&other["/openapi/v3".len()..]),
+            other if other.starts_with("/openapi/v3") => self.openapi(&other["/openapi/v3".len()..], request),
             other => self.discovery(other, request),
         }
     }
@@ -56,23 +56,54 @@ impl ApiService {
         let catalogue = self.config().registry.catalogue();
         let find = |served: &Served| self.config().registry.published(served);
         let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut document = crate::openapi::v2(&catalogue, &find);
+        if let Some(aggregator) = self.aggregator() {
+            aggregator.add_to_swagger(&mut document);
+        }
         if accept.trim_start().starts_with(SWAGGER_PROTO) {
-            let mut response = respond::json_slices(200, vec![crate::openapi::v2_proto(&catalogue, &find)]);
+            let mut response = respond::json_slices(200, vec![crate::openapi::v2_proto(&document)]);
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SWAGGER_PROTO_TYPE));
             return response;
         }
-        respond::json_slices(200, vec![crate::openapi::v2(&catalogue, &find)])
+        let bytes = bytes::Bytes::from(document.to_string());
+        etag::marked(request.headers(), &etag::mark(&bytes), || respond::json_slices(200, vec![bytes]))
     }
 
-    fn openapi(&self, rest: &str) -> Result<Response<Body>, ApiError> {
+    fn openapi(&self, rest: &str, request: &Request<Body>) -> Result<Response<Body>, ApiError> {
         let catalogue = self.config().registry.catalogue();
         let find = |served: &Served| self.config().registry.published(served);
         match rest.trim_start_matches('/') {
             // kube-openapi leaves the type to Go's sniffing, which takes JSON for text.
-            "" => Ok(respond::text(200, crate::openapi::index(&catalogue, &find).to_string())),
-            group_version => Ok(crate::openapi::v3(&catalogue, &find, group_version)
-                .map_or_else(respond::nothing, |document| respond::json_slices(200, vec![document]))),
+            "" => {
+                let mut index = crate::openapi::index(&catalogue, &find);
+                if let Some(aggregator) = self.aggregator() {
+                    aggregator.add_to_index(&mut index);
+                }
+                let index = index.to_string();
+                Ok(etag::marked(request.headers(), &etag::mark(index.as_bytes()), || respond::text(200, index)))
+            }
+            path => Ok(match crate::openapi::v3(&catalogue, &find, path.trim_end_matches('/')) {
+                None => respond::nothing(),
+                Some(document) => self.openapi_document(path, &document, request),
+            }),
         }
+    }
+
+    /// One document: by its mark it may be kept for ever, by an old mark it has moved, by none it is the present one.
+    fn openapi_document(
+        &self,
+        path: &str,
+        document: &crate::openapi::Document,
+        request: &Request<Body>,
+    ) -> Response<Body> {
+        let find = |served: &Served| self.config().registry.published(served);
+        let asked = etag::asked(request);
+        if asked.is_some_and(|asked| asked != document.hash) {
+            return etag::moved(&format!("/openapi/v3/{path}"), &document.hash);
+        }
+        let response =
+            etag::marked(request.headers(), &document.hash, || respond::json_slices(200, vec![document.render(&find)]));
+        if asked.is_some() { etag::immutable(response, self.config().clock.now()) } else { response }
     }
 
     fn health(&self, path: &str, query: &Query) -> Response<Body> {

@@ -8,11 +8,16 @@ mod body;
 mod collection;
 mod compress;
 mod connect;
+mod connect_options;
 mod conversion;
+mod delegate;
 mod discovery;
 mod encode;
+mod etag;
 mod extra;
 mod fairness;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod impersonate;
 mod list_body;
@@ -33,6 +38,9 @@ mod watch;
 
 pub use extra::{Extra, Extras};
 pub use orc_store::dialer::{Body, BoxError};
+pub(crate) use proxy::{AnyCertificate, exchange};
+pub(crate) use query::Query;
 pub use request::{RequestInfo, Resolved};
+pub(crate) use respond::{failed, nothing_to_send, shown};
 pub(crate) use reviews::user_info;
 pub use service::{ApiConfig, ApiService};

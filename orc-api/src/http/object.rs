@@ -40,7 +40,7 @@ impl ApiService {
         let options = options::write("CreateOptions", &call.query, Vec::new(), false)?;
         let (call, decoded) = take_doc(call, served).await?;
         let doc = served.accept(decoded.doc)?;
-        let options = WriteOptions { strict: decoded.strict, ..options };
+        let options = WriteOptions { strict: decoded.strict, decoded: decoded.by, ..options };
         if !served.stored {
             return self.create_virtual(call, served, doc, options).await;
         }

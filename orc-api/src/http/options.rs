@@ -53,6 +53,7 @@ pub(super) fn write(kind: &str, query: &Query, strict: Vec<String>, apply: bool)
         field_validation,
         force: query.flag("force"),
         strict,
+        decoded: None,
         preconditions: Preconditions::default(),
         version: None,
     })

@@ -8,11 +8,11 @@ use super::request::decode;
 
 /// The parameters of one request, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Splits a query string. A part that does not decode is taken as it stands.
-    pub(super) fn parse(text: Option<&str>) -> Self {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
         let plain = |part: &str| {
             let spaced = part.replace('+', " ");
             decode(&spaced).unwrap_or(spaced)
@@ -22,7 +22,7 @@ impl Query {
     }
 
     /// The first value of a name that is not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
@@ -54,7 +54,7 @@ impl Query {
     }
 
     /// `labelSelector` and `fieldSelector`.
-    pub(super) fn selection(&self) -> Result<Selection, ApiError> {
+    pub(crate) fn selection(&self) -> Result<Selection, ApiError> {
         let labels = self.get("labelSelector").unwrap_or_default();
         let labels = Selector::parse(labels).map_err(|e| ApiError::bad_request(e.to_string()))?;
         let fields = self.get("fieldSelector").unwrap_or_default();
@@ -102,7 +102,7 @@ pub(super) fn encode_continue(next: &Continue) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{}:{}", next.at, next.after))
 }
 
-fn decode_continue(token: &str) -> Result<Continue, ApiError> {
+pub(super) fn decode_continue(token: &str) -> Result<Continue, ApiError> {
     use base64::Engine as _;
     let wrong = || ApiError::bad_request("continue key is not valid: it was not made by this server");
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?;

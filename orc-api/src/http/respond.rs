@@ -19,6 +19,21 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
+/// A body without bytes, for a request.
+pub(crate) fn nothing_to_send() -> Body {
+    full(Bytes::new())
+}
+
+/// An answer of JSON, for those who answer beside the registry.
+pub(crate) fn shown(value: &Value) -> Response<Body> {
+    json(200, value)
+}
+
+/// A failure, for the same.
+pub(crate) fn failed(error: &ApiError) -> Response<Body> {
+    failure(error)
+}
+
 /// A body of slices that are sent one after the other, never joined in memory.
 pub(super) fn slices(parts: Vec<Bytes>) -> Body {
     let frames = parts.into_iter().filter(|part| !part.is_empty()).map(|part| Ok::<_, BoxError>(Frame::data(part)));

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt as _;
 use http::{Request, Response};
-use orc_core::ApiError;
 use orc_core::env::Clock;
+use orc_core::{ApiError, Revision};
 use orc_store::NodeDialer;
 use tower::Service;
 
@@ -18,7 +18,7 @@ use super::query::Query;
 use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
 use super::{Body, Extras, compress, connect, encode, extra, made, older, proxy, respond};
-use crate::aggregation;
+use crate::aggregation::{self, Aggregator};
 use crate::audit::{Audit, notes};
 use crate::fairness::Fairness;
 use crate::identity::{Identity, TokenAuthenticator};
@@ -44,7 +44,16 @@ pub struct ApiService {
     config: Arc<ApiConfig>,
     audit: Option<Arc<Audit>>,
     fairness: Option<Arc<Fairness>>,
+    aggregator: Option<Arc<Aggregator>>,
     renditions: Arc<Renditions>,
+    /// The first revision that a client of a new cluster can have seen.
+    born: Revision,
+}
+
+/// Where the past of a cluster begins that was made in this process: what was written before there was a server is nobody's
+/// to resume from, as upstream's watch cache begins with the server. Elsewhere the floors of the resources tell.
+fn born(registry: &Registry) -> Revision {
+    if registry.is_fresh() { registry.store().current() } else { Revision::ZERO }
 }
 
 /// One request on its way.
@@ -59,7 +68,15 @@ pub(super) struct Call {
 impl ApiService {
     /// A service.
     pub fn new(config: ApiConfig) -> Self {
-        Self { config: Arc::new(config), audit: None, fairness: None, renditions: Arc::default() }
+        let born = born(&config.registry);
+        Self {
+            config: Arc::new(config),
+            audit: None,
+            fairness: None,
+            aggregator: None,
+            renditions: Arc::default(),
+            born,
+        }
     }
 
     /// The same service with an audit log.
@@ -74,6 +91,22 @@ impl ApiService {
     pub fn with_fairness(mut self, fairness: Arc<Fairness>) -> Self {
         self.fairness = Some(fairness);
         self
+    }
+
+    /// The same service, which passes requests on to the servers that APIServices name.
+    #[must_use]
+    pub fn with_aggregator(mut self, aggregator: Arc<Aggregator>) -> Self {
+        self.aggregator = Some(aggregator);
+        self
+    }
+
+    /// The first revision that a client of a new cluster can have seen; zero where there were servers before.
+    pub(super) fn born(&self) -> Revision {
+        self.born
+    }
+
+    pub(super) fn aggregator(&self) -> Option<&Arc<Aggregator>> {
+        self.aggregator.as_ref()
     }
 
     pub(super) fn fairness(&self) -> Option<&Fairness> {
@@ -163,6 +196,9 @@ impl ApiService {
         query: Query,
         request: Request<Body>,
     ) -> Result<Response<Body>, ApiError> {
+        if let Some(route) = self.route(&info) {
+            return self.delegate(&route, &who, request).await;
+        }
         match info {
             RequestInfo::Path { path, .. } => match extra::of(&self.config().extras, &path) {
                 Some(extra) => Ok(extra.clone().answer(request).await),
@@ -215,7 +251,10 @@ impl ApiService {
             return elsewhere.map_or_else(|| Ok(respond::no_page()), Err);
         };
         if proxy::is_proxy(&call.info.group, &call.info.resource, &call.info.subresource) {
-            return self.proxy(call).await;
+            let warnings = self.admit_stream(&call).await?;
+            let mut response = self.proxy(call).await?;
+            respond::warn(&mut response, &warnings);
+            return Ok(response);
         }
         check_timeout(&call.query)?;
         if call.info.name.is_empty() && matches!(call.info.verb, "update" | "patch") {

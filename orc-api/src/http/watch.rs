@@ -56,7 +56,12 @@ impl ApiService {
         };
         let bookmarks = call.query.flag("allowWatchBookmarks");
         let options = WatchOptions { select, start, bookmarks };
-        let stream = self.client(&call).watch(&scope(&call, served), &options).await?;
+        let stream = match start {
+            WatchStart::After(asked) if asked < self.born() => {
+                futures::stream::iter([Err(WatchEnd::Expired { asked, floor: self.born() })]).boxed()
+            }
+            _ => self.client(&call).watch(&scope(&call, served), &options).await?,
+        };
         let seconds = match call.query.timeout()? {
             Some(seconds) if seconds > 0 => seconds,
             _ => SHORTEST + self.config().registry.rng().below(SHORTEST),

@@ -2,6 +2,7 @@
 
 mod certificate;
 pub(crate) mod keys;
+pub mod legacy;
 pub mod service_account;
 mod static_token;
 

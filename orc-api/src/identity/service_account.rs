@@ -15,6 +15,7 @@ use ring::signature::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::legacy::LegacyClaims;
 use super::{AUTHENTICATED, Identity, TokenAuthenticator, keys};
 
 /// The issuer, and the audience of the API itself, where no other is given.
@@ -120,8 +121,11 @@ impl Signer {
     /// # Errors
     /// `InternalError` when the system has no randomness.
     pub fn sign(&self, claims: &Claims) -> Result<String, ApiError> {
+        self.sign_body(&serde_json::to_vec(claims).map_err(ApiError::internal)?)
+    }
+
+    fn sign_body(&self, body: &[u8]) -> Result<String, ApiError> {
         let header = serde_json::json!({"alg": "ES256", "kid": self.key_id});
-        let body = serde_json::to_vec(claims).map_err(ApiError::internal)?;
         let signed = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(body));
         let signature = self
             .key
@@ -132,6 +136,26 @@ impl Signer {
 
     /// The claims of a token with a valid signature, issuer and time.
     pub fn verify(&self, token: &str, now: i64) -> Option<Claims> {
+        let claims: Claims = serde_json::from_slice(&self.signed(token)?).ok()?;
+        (self.issuers.contains(&claims.iss) && claims.nbf <= now && now < claims.exp).then_some(claims)
+    }
+
+    /// Signs a token of a secret (see [`legacy`](super::legacy)).
+    ///
+    /// # Errors
+    /// `InternalError` when the system has no randomness.
+    pub fn sign_legacy(&self, claims: &LegacyClaims) -> Result<String, ApiError> {
+        self.sign_body(&serde_json::to_vec(claims).map_err(ApiError::internal)?)
+    }
+
+    /// The claims of a token of a secret with a valid signature.
+    pub fn verify_legacy(&self, token: &str) -> Option<LegacyClaims> {
+        let claims: LegacyClaims = serde_json::from_slice(&self.signed(token)?).ok()?;
+        claims.are_whole().then_some(claims)
+    }
+
+    /// The body of a token that was signed with this key.
+    fn signed(&self, token: &str) -> Option<Vec<u8>> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, body) = signed.split_once('.')?;
         let header: serde_json::Value = serde_json::from_slice(&BASE64.decode(header).ok()?).ok()?;
@@ -141,8 +165,7 @@ impl Signer {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref())
             .verify(signed.as_bytes(), &BASE64.decode(signature).ok()?)
             .ok()?;
-        let claims: Claims = serde_json::from_slice(&BASE64.decode(body).ok()?).ok()?;
-        (self.issuers.contains(&claims.iss) && claims.nbf <= now && now < claims.exp).then_some(claims)
+        BASE64.decode(body).ok()
     }
 }
 
@@ -157,7 +180,7 @@ pub struct ServiceAccountTokens {
 }
 
 impl ServiceAccountTokens {
-    async fn is_alive(&self, plural: &str, namespace: &str, to: &Ref) -> bool {
+    pub(super) async fn is_alive(&self, plural: &str, namespace: &str, to: &Ref) -> bool {
         let resource = ResourceId::new("", plural);
         let key = match plural {
             "nodes" => ObjectKey::cluster(resource, to.name.as_str()),
@@ -181,7 +204,9 @@ impl TokenAuthenticator for ServiceAccountTokens {
         audiences: &[String],
         _: &[String],
     ) -> Option<(Identity, Vec<String>)> {
-        let claims = self.signer.verify(token, self.clock.now().as_second())?;
+        let Some(claims) = self.signer.verify(token, self.clock.now().as_second()) else {
+            return self.authenticate_legacy(token, audiences).await;
+        };
         let common: Vec<String> = audiences.iter().filter(|wanted| claims.aud.contains(wanted)).cloned().collect();
         if common.is_empty() {
             return None;

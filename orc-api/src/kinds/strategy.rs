@@ -33,6 +33,13 @@ pub trait Strategy: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Errors and warnings of a change in one pass, for kinds where both come of the same work.
+    fn judge_update(&self, new: &Value, old: &Value, sub: Option<&str>) -> (FieldErrors, Vec<String>) {
+        let errors = self.validate_update(new, old, sub);
+        let warnings = if errors.is_empty() { self.warnings(new, Some(old)) } else { Vec::new() };
+        (errors, warnings)
+    }
+
     /// Whether a PUT to a name that does not exist creates it.
     fn allow_create_on_update(&self) -> bool {
         false

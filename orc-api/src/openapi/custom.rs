@@ -27,7 +27,7 @@ pub(super) fn name(group: &str, version: &str, kind: &str) -> String {
 }
 
 /// Adds the schemas of a kind and of its list.
-pub(super) fn add(schemas: &mut Schemas, group: &str, one: &Served, published: &Published) {
+pub(super) fn add(schemas: &mut Schemas<'_>, group: &str, one: &Served, published: &Published) {
     let (version, kind) = (&*one.version().name, one.info.kind.as_str());
     let own = name(group, version, kind);
     let gvk = |kind: &str| json!([{"group": group, "version": version, "kind": kind}]);
@@ -47,7 +47,7 @@ pub(super) fn add(schemas: &mut Schemas, group: &str, one: &Served, published: &
     schemas.all.insert(name(group, version, &one.info.list_kind), list);
 }
 
-fn object(schemas: &mut Schemas, schema: &Value) -> Value {
+fn object(schemas: &mut Schemas<'_>, schema: &Value) -> Value {
     let open = schema["x-kubernetes-preserve-unknown-fields"] == true;
     if open && !schemas.is_v3() {
         // kubectl would take the properties for all there may be.
@@ -59,7 +59,7 @@ fn object(schemas: &mut Schemas, schema: &Value) -> Value {
 }
 
 /// Adds the type header and metadata to the object, and to every embedded one below it.
-fn embed(schemas: &mut Schemas, schema: &mut Value, whole: bool) {
+fn embed(schemas: &mut Schemas<'_>, schema: &mut Value, whole: bool) {
     let Some(map) = schema.as_object_mut() else { return };
     for part in ["items", "additionalProperties"] {
         if let Some(inner) = map.get_mut(part) {

@@ -1,6 +1,7 @@
 //! The Swagger document in protobuf, as gnostic's `OpenAPIv2.proto` defines it; client-go reads no other form of it.
 //!
-//! Carries the definitions with their `x-` marks, which is what clients look up in it. Paths are only in the JSON form.
+//! Carries what clients look up in it: the definitions and the operations, with their `x-` marks. kubectl up to 1.26 looks
+//! for the parameter `dryRun` of a kind's patch before it asks for a dry run.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +13,7 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
     info.text(1, document["info"]["title"].as_str().unwrap_or_default());
     info.text(2, document["info"]["version"].as_str().unwrap_or_default());
     out.message(2, &info);
-    out.message(8, &Message::default());
+    out.message(8, &paths(document["paths"].as_object()));
     out.message(9, &named_schemas(document["definitions"].as_object()));
     out.0
 }
@@ -42,9 +43,97 @@ impl Message {
         }
     }
 
+    fn flag(&mut self, field: u64, set: bool) {
+        if set {
+            self.varint(field << 3);
+            self.0.push(1);
+        }
+    }
+
     fn message(&mut self, field: u64, message: &Self) {
         self.bytes(field, &message.0);
     }
+}
+
+/// The methods of a path, with their numbers in `PathItem`.
+const METHODS: [(&str, u64); 7] =
+    [("get", 2), ("put", 3), ("post", 4), ("delete", 5), ("options", 6), ("head", 7), ("patch", 8)];
+
+fn paths(all: Option<&Map<String, Value>>) -> Message {
+    let mut out = Message::default();
+    for (at, path) in all.into_iter().flatten() {
+        let mut item = Message::default();
+        for (method, number) in METHODS {
+            if let Some(one) = path.get(method) {
+                item.message(number, &operation(one));
+            }
+        }
+        for asked in path["parameters"].as_array().into_iter().flatten() {
+            item.message(9, &parameter(asked));
+        }
+        let mut named = Message::default();
+        named.text(1, at);
+        named.message(2, &item);
+        out.message(2, &named);
+    }
+    out
+}
+
+fn operation(value: &Value) -> Message {
+    let mut out = Message::default();
+    let texts = |name: &str| value[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+    texts("tags").for_each(|tag| out.text(1, tag));
+    out.text(3, value["description"].as_str().unwrap_or_default());
+    out.text(5, value["operationId"].as_str().unwrap_or_default());
+    texts("produces").for_each(|form| out.text(6, form));
+    texts("consumes").for_each(|form| out.text(7, form));
+    for asked in value["parameters"].as_array().into_iter().flatten() {
+        out.message(8, &parameter(asked));
+    }
+    let mut responses = Message::default();
+    for (code, answer) in value["responses"].as_object().into_iter().flatten() {
+        let mut response = Message::default();
+        response.text(1, answer["description"].as_str().unwrap_or_default());
+        if let Some(of) = answer.get("schema") {
+            response.message(2, &single(1, &schema(of)));
+        }
+        let mut named = Message::default();
+        named.text(1, code);
+        named.message(2, &single(1, &response));
+        responses.message(1, &named);
+    }
+    out.message(9, &responses);
+    texts("schemes").for_each(|scheme| out.text(10, scheme));
+    for (name, mark) in value.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("x-")) {
+        out.message(13, &extension(name, mark));
+    }
+    out
+}
+
+/// A `ParametersItem`: a reference, a body, or a parameter of the query or the path.
+fn parameter(value: &Value) -> Message {
+    let text = |name: &str| value[name].as_str().unwrap_or_default();
+    if value.get("$ref").is_some() {
+        let mut reference = Message::default();
+        reference.text(1, text("$ref"));
+        return single(2, &reference);
+    }
+    let mut own = Message::default();
+    if text("in") == "body" {
+        own.text(1, text("description"));
+        own.text(2, text("name"));
+        own.text(3, text("in"));
+        own.flag(4, value["required"] == true);
+        own.message(5, &schema(&value["schema"]));
+        return single(1, &single(1, &own));
+    }
+    own.flag(1, value["required"] == true);
+    own.text(2, text("in"));
+    own.text(3, text("description"));
+    own.text(4, text("name"));
+    let path = text("in") == "path";
+    own.text(if path { 5 } else { 6 }, text("type"));
+    single(1, &single(2, &single(if path { 4 } else { 3 }, &own)))
 }
 
 /// `Definitions` and `Properties` have the same form: named schemas.
@@ -151,5 +240,22 @@ mod tests {
         assert_eq!(field(&field(&schema, 31), 1), b"x-mark");
         let property = field(&field(&schema, 25), 1);
         assert_eq!(field(&field(&property, 2), 1), b"#/definitions/B");
+    }
+
+    #[test]
+    fn a_dry_run_is_found_where_old_clients_look_for_it() {
+        let asked = json!([{"$ref": "#/parameters/x"}, {"name": "dryRun", "in": "query", "type": "string"}]);
+        let patch = json!({"operationId": "patchX", "parameters": asked, "x-kubernetes-action": "patch"});
+        let document =
+            json!({"swagger": "2.0", "info": {"title": "K", "version": "1"}, "paths": {"/x": {"patch": patch}}});
+        let path = field(&field(&encode(&document), 8), 2);
+        assert_eq!(field(&path, 1), b"/x");
+        let operation = field(&field(&path, 2), 8);
+        assert_eq!(field(&operation, 5), b"patchX");
+        let parameters: Vec<Vec<u8>> =
+            fields(&operation).into_iter().filter(|(of, _)| *of == 8).map(|(_, value)| value).collect();
+        assert_eq!(field(&field(&parameters[0], 2), 1), b"#/parameters/x");
+        let query = field(&field(&field(&parameters[1], 1), 2), 3);
+        assert_eq!(field(&query, 4), b"dryRun");
     }
 }

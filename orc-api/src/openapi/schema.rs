@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use orc_core::schema::{Cardinality, Field, ListType, MapType, MessageRef, Shape, Type};
+use orc_core::schema::{Cardinality, Field, ListType, MapType, MessageRef, Presence, Shape, Type};
 use serde_json::{Map, Value, json};
 
+use super::texts::{FieldText, Texts, TypeText};
+
 /// Schemas by OpenAPI name, with all that they refer to.
-pub(super) struct Schemas {
+pub(super) struct Schemas<'a> {
     /// Where a reference points: `#/components/schemas/` or `#/definitions/`.
     prefix: &'static str,
+    pub(super) texts: &'a Texts<'a>,
     pub(super) all: BTreeMap<String, Value>,
 }
 
-impl Schemas {
-    pub(super) fn new(prefix: &'static str) -> Self {
-        Self { prefix, all: BTreeMap::new() }
+impl<'a> Schemas<'a> {
+    pub(super) fn new(prefix: &'static str, texts: &'a Texts<'a>) -> Self {
+        Self { prefix, texts, all: BTreeMap::new() }
     }
 
     /// Adds a message and everything below it; returns a reference to it.
@@ -23,15 +26,39 @@ impl Schemas {
         if !self.all.contains_key(&name) {
             // First a placeholder: some messages contain themselves.
             self.all.insert(name.clone(), Value::Null);
-            let schema = self.schema(message);
+            let schema = self.schema(message, &name);
             self.all.insert(name.clone(), schema);
         }
         json!({"$ref": format!("{}{name}", self.prefix)})
     }
 
-    fn schema(&mut self, message: MessageRef) -> Value {
-        match message.shape {
-            Shape::Object => self.object(message),
+    /// Adds a type that only the texts know, all of whose fields are strings (the version's).
+    pub(super) fn strings(&mut self, name: &str) -> Value {
+        if let Some(said) = self.texts.of(name).filter(|_| !self.all.contains_key(name)) {
+            let mut fields: Vec<&str> = said.fields().collect();
+            fields.sort_unstable();
+            let one = |field: &&str| {
+                let mut schema = json!({"type": "string"});
+                describe(&mut schema, &self.texts.description(&said.field(field)));
+                if self.is_v3() && said.requires(field) {
+                    schema["default"] = "".into();
+                }
+                ((*field).to_owned(), schema)
+            };
+            let properties: Map<_, _> = fields.iter().map(one).collect();
+            let required: Vec<&str> = fields.iter().copied().filter(|field| said.requires(field)).collect();
+            let mut schema = json!({"type": "object", "properties": properties, "required": required});
+            describe(&mut schema, &said.description());
+            self.all.insert(name.to_owned(), schema);
+        }
+        json!({"$ref": self.pointer(name)})
+    }
+
+    fn schema(&mut self, message: MessageRef, name: &str) -> Value {
+        let texts = self.texts;
+        let said = texts.of(name);
+        let mut schema = match message.shape {
+            Shape::Object => self.object(message, said),
             Shape::Quantity if self.is_v3() => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
             Shape::Quantity => json!({"type": "string"}),
             Shape::IntOrString if self.is_v3() => {
@@ -44,7 +71,12 @@ impl Schemas {
             Shape::Json if message.short_name() == "JSON" => json!({}),
             Shape::Json => json!({"type": "object"}),
             Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => json!({}),
+        };
+        describe(&mut schema, &said.map(TypeText::description).unwrap_or_default());
+        if let Some(unions) = unions(name) {
+            schema["x-kubernetes-unions"] = unions;
         }
+        schema
     }
 
     /// The reference to a schema of that name.
@@ -56,14 +88,20 @@ impl Schemas {
         self.prefix.contains("components")
     }
 
-    fn object(&mut self, message: MessageRef) -> Value {
+    fn object(&mut self, message: MessageRef, said: Option<&TypeText<'_>>) -> Value {
         let mut properties = Map::new();
         for field in &message.fields {
-            properties.insert(field.json.to_owned(), self.field(field));
+            let said = said.map(|said| said.field(field.json)).unwrap_or_default();
+            properties.insert(field.json.to_owned(), self.field(field, &said));
         }
         let mut schema = json!({"type": "object"});
         if !properties.is_empty() {
             schema["properties"] = properties.into();
+        }
+        let names = message.fields.iter().map(|field| field.json);
+        let required: Vec<&str> = names.filter(|name| said.is_some_and(|said| said.requires(name))).collect();
+        if !required.is_empty() {
+            schema["required"] = json!(required);
         }
         if message.atomic {
             schema["x-kubernetes-map-type"] = "atomic".into();
@@ -71,17 +109,27 @@ impl Schemas {
         schema
     }
 
-    fn field(&mut self, field: &Field) -> Value {
-        let one = self.one(field);
+    fn field(&mut self, field: &Field, said: &FieldText<'_>) -> Value {
+        let mut one = self.one(field);
+        let values = self.texts.enumeration(said);
+        if let Some((values, true)) = &values {
+            one["enum"] = values.clone();
+        }
         let mut schema = match field.cardinality {
-            // A reference stands alone; what is said of the field goes around it.
-            Cardinality::One if one.get("$ref").is_some() && self.is_v3() => json!({"allOf": [one], "default": {}}),
             Cardinality::One => one,
             Cardinality::List => json!({"type": "array", "items": one}),
             Cardinality::Map => json!({"type": "object", "additionalProperties": one}),
         };
+        if let Some((values, false)) = values {
+            schema["enum"] = values;
+        }
+        describe(&mut schema, &self.texts.description(said));
+        // Swagger's clients took defaults for what the server does; upstream prunes them there.
+        if let Some(default) = default(field, said).filter(|_| self.is_v3()) {
+            schema["default"] = default;
+        }
         mark(&mut schema, field);
-        schema
+        if self.is_v3() { apart(schema) } else { schema }
     }
 
     fn one(&mut self, field: &Field) -> Value {
@@ -98,6 +146,45 @@ impl Schemas {
             },
         }
     }
+}
+
+fn describe(schema: &mut Value, text: &str) {
+    if !text.is_empty() {
+        schema["description"] = text.into();
+    }
+}
+
+/// In OpenAPI 3 a reference stands alone; what is said of the field goes around it.
+fn apart(mut schema: Value) -> Value {
+    let Some(map) = schema.as_object_mut().filter(|map| map.len() > 1) else { return schema };
+    if let Some(reference) = map.remove("$ref") {
+        map.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+    }
+    schema
+}
+
+/// The default: what the type says, or the zero of a value that is always there.
+fn default(field: &Field, said: &FieldText<'_>) -> Option<Value> {
+    let always = field.presence == Presence::Always && field.cardinality == Cardinality::One && field.number > 0;
+    said.default().or_else(|| match field.kind {
+        _ if !always => None,
+        Type::Bool => Some(json!(false)),
+        Type::Int32 | Type::Int64 | Type::Double => Some(json!(0)),
+        Type::String => Some(json!("")),
+        Type::Bytes => None,
+        Type::Message(_) => field.message().filter(|message| message.shape == Shape::Object).map(|_| json!({})),
+    })
+}
+
+/// The unions that types say they are, of which there are three.
+fn unions(name: &str) -> Option<Value> {
+    let (discriminator, fields) = match name.strip_prefix("io.k8s.api.flowcontrol.v1.")? {
+        "LimitResponse" => ("type", json!({"queuing": "Queuing"})),
+        "PriorityLevelConfigurationSpec" => ("type", json!({"exempt": "Exempt", "limited": "Limited"})),
+        "Subject" => ("kind", json!({"group": "Group", "serviceAccount": "ServiceAccount", "user": "User"})),
+        _ => return None,
+    };
+    Some(json!([{"discriminator": discriminator, "fields-to-discriminateBy": fields}]))
 }
 
 /// The marks that say how lists and maps merge.

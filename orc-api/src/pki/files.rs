@@ -13,6 +13,7 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::{Leaf, Pair, make_ca, sign};
+use crate::aggregation::FrontProxy;
 
 /// The keys and certificates of a cluster.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Pki {
     pub server: Pair,
     /// An administrator's (`system:masters`).
     pub admin: Pair,
+    /// What other API servers know this one by.
+    pub front_proxy: FrontProxy,
     /// PKCS#8 of the key that signs service account tokens.
     pub service_account_key: Vec<u8>,
 }
@@ -66,8 +69,13 @@ impl Pki {
         let server = sign(&ca, &Leaf::Server { names, addresses }, clock).map_err(broken)?;
         let admin =
             sign(&ca, &Leaf::Client { user: "system:admin", groups: &["system:masters"] }, clock).map_err(broken)?;
+        let front_ca = match read_pair(folder, "front-proxy-ca")? {
+            Some(pair) => pair,
+            None => write_pair(folder, "front-proxy-ca", make_ca("orc-front-proxy-ca", clock).map_err(broken)?)?,
+        };
+        let front_proxy = FrontProxy::of(front_ca, clock).map_err(broken)?;
         let service_account_key = service_account_key(folder)?;
-        Ok(Self { ca, server, admin, service_account_key })
+        Ok(Self { ca, server, admin, front_proxy, service_account_key })
     }
 }
 
@@ -90,8 +98,9 @@ impl Pki {
         let ca = make_ca("orc-ca", clock)?;
         let server = sign(&ca, &Leaf::Server { names, addresses }, clock)?;
         let admin = sign(&ca, &Leaf::Client { user: "system:admin", groups: &["system:masters"] }, clock)?;
+        let front_proxy = FrontProxy::new(clock)?;
         let service_account_key = KeyPair::generate().map_err(ApiError::internal)?.serialize_der();
-        Ok(Self { ca, server, admin, service_account_key })
+        Ok(Self { ca, server, admin, front_proxy, service_account_key })
     }
 }
 

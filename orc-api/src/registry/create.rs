@@ -70,7 +70,7 @@ impl Registry {
         kind.check(&doc, &kind.rules.validate_create(doc.value()))?;
         warnings.append(&mut ask.warnings);
         warnings.extend(kind.rules.warnings(doc.value(), None));
-        kind.canonical(&mut doc);
+        kind.written(&mut doc);
         ask.object = Some(doc);
         self.validate(&mut ask, &mut Charges::default()).await?;
         warnings.append(&mut ask.warnings);

@@ -24,6 +24,11 @@ impl Kind {
         if let Some(custom) = &self.custom {
             return self.decode_custom(doc, options, &custom.spoken, patch);
         }
+        if let (None, Some(by), Some(own)) = (patch, options.decoded, self.message)
+            && std::ptr::eq(by, own)
+        {
+            return judge(doc, std::iter::empty(), options, &|why| self.wrong(why));
+        }
         let wrong = |why: &dyn std::fmt::Display| match patch {
             None => self.wrong(why),
             Some((PatchKind::Strategic, bytes)) => {

@@ -160,16 +160,26 @@ impl Kind {
         ApiError::not_found(&self.info.group, &self.info.plural, &key.name)
     }
 
-    /// Brings a document into the stored form: what Go's encoder would have written.
+    /// Brings a document into the form that it has after decoding: what Go's encoder would have written, but for fractions
+    /// of seconds, which are still to be checked.
     pub(super) fn canonical(&self, doc: &mut Doc) {
+        self.shape(doc, orc_core::schema::canonical);
+    }
+
+    /// Brings a document that was checked into the stored form.
+    pub(super) fn written(&self, doc: &mut Doc) {
+        self.shape(doc, orc_core::schema::written);
+    }
+
+    fn shape(&self, doc: &mut Doc, to: fn(&mut Value, MessageRef)) {
         if self.custom.is_some() {
             if let Some(metadata) = doc.value_mut().get_mut("metadata") {
-                orc_core::schema::canonical(metadata, Schema::builtin().object_meta());
+                to(metadata, Schema::builtin().object_meta());
             }
             return;
         }
         if let Some(message) = self.message {
-            orc_core::schema::canonical(doc.value_mut(), message);
+            to(doc.value_mut(), message);
         }
         doc.set(&["apiVersion"], self.api_version());
         doc.set(&["kind"], Value::from(self.info.kind.as_str()));

@@ -26,9 +26,9 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use orc_core::ApiError;
 use orc_core::catalogue::Catalogue;
 use orc_core::env::{Rng, System, Task};
+use orc_core::{ApiError, ResourceId};
 use orc_store::Store;
 use orc_store::store::FieldsOf;
 
@@ -68,6 +68,8 @@ pub struct Registry {
     webhooks: ArcSwap<WebhookClient>,
     ranges: Ranges,
     signer: Arc<Signer>,
+    /// The store held no namespace when the registry was opened: a new cluster.
+    fresh: bool,
 }
 
 impl Registry {
@@ -76,6 +78,7 @@ impl Registry {
     /// # Errors
     /// When the store cannot be read, or the service network is too small.
     pub async fn open(store: Arc<Store>, options: RegistryOptions, system: System) -> Result<Arc<Self>, ApiError> {
+        let fresh = store.count(&ResourceId::new("", "namespaces")) == 0;
         let ranges = Ranges::new(options.service_cidr, options.node_ports)?;
         let authorizer = Arc::new(rbac::start(&store, &system).await?);
         let configs = Configs::start(&store, &system).await?;
@@ -84,7 +87,8 @@ impl Registry {
         let definitions = Definitions::open(&store).await?;
         let (signer, following) = (options.signer, OnceLock::new());
         let registry =
-            Arc::new(Self { store, definitions, following, system, authorizer, configs, webhooks, ranges, signer });
+            Self { store, definitions, following, system, authorizer, configs, webhooks, ranges, signer, fresh };
+        let registry = Arc::new(registry);
         let _ = registry.following.set(custom::follow(&registry));
         registry.repair_claims().await?;
         Ok(registry)
@@ -137,6 +141,11 @@ impl Registry {
     /// The store below.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Whether the cluster was made by this process: no server has ever shown anything of it before.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// Signs service account tokens.

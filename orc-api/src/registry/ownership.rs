@@ -5,10 +5,11 @@
 
 use orc_core::apply::{self, BEFORE_FIRST_APPLY, Conflict, Manager, Managers, Reach};
 use orc_core::error::{Cause, Details};
+use orc_core::schema::{Cardinality, Field, MessageRef, Presence, Shape, Type};
 use orc_core::{ApiError, Doc, Reason};
 use orc_store::client::WriteOptions;
 use orc_store::local::rules::timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
 use crate::identity::Identity;
@@ -34,6 +35,21 @@ impl Writer<'_> {
     }
 }
 
+/// An object of a kind before anything is set: what Go always writes. Whoever creates an object manages what differs from
+/// this, so that nobody manages the empty `spec` of a namespace that was made without one.
+fn zero(message: MessageRef) -> Value {
+    let always = |field: &&Field| field.presence == Presence::Always && field.cardinality == Cardinality::One;
+    let value = |field: &Field| match field.kind {
+        Type::Bool => Some(json!(false)),
+        Type::Int32 | Type::Int64 | Type::Double => Some(json!(0)),
+        Type::String => Some(json!("")),
+        Type::Bytes => None,
+        Type::Message(_) => field.message().filter(|message| message.shape == Shape::Object).map(zero),
+    };
+    let fields = message.fields.iter().filter(always).filter(|field| field.number > 0);
+    fields.filter_map(|field| Some((field.json.to_owned(), value(field)?))).collect::<serde_json::Map<_, _>>().into()
+}
+
 impl Kind {
     /// The parts that a write through a sub-resource does not own.
     fn ignored(&self, sub: &str) -> &'static [&'static str] {
@@ -48,7 +64,8 @@ impl Kind {
     pub(super) fn own_created(&self, doc: &mut Doc, writer: &Writer<'_>) {
         let mut managers = Managers::decode(doc.remove(&["metadata", "managedFields"]).as_ref());
         let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
-        managers.update(&json!({}), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now));
+        let nothing = self.message.map_or_else(|| json!({}), zero);
+        managers.update(&nothing, doc.value(), &reach, &self.writer(writer), &timestamp(writer.now));
         write(doc, &managers);
     }
 
@@ -163,18 +180,29 @@ fn write(doc: &mut Doc, managers: &Managers) {
     }
 }
 
-/// Whether a change changes anything but the times in `managedFields`.
+/// Whether a change changes nothing but the times in `managedFields`.
 pub(super) fn only_times(live: &Doc, doc: &Doc) -> bool {
-    let bare = |doc: &Doc| {
-        let mut doc = doc.clone();
-        let list = doc.remove(&["metadata", "managedFields"]);
-        let mut entries = list.and_then(|list| list.as_array().cloned()).unwrap_or_default();
-        entries.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("time")));
-        doc.remove(&["metadata", "resourceVersion"]);
-        entries.sort_by_key(ToString::to_string);
-        (doc, entries)
-    };
-    bare(live) == bare(doc)
+    const APART: [&str; 2] = ["managedFields", "resourceVersion"];
+    same_but(live.map(), doc.map(), &["metadata"])
+        && match (live.at(&["metadata"]).and_then(Value::as_object), doc.at(&["metadata"]).and_then(Value::as_object)) {
+            (Some(a), Some(b)) => same_but(a, b, &APART) && timeless(live) == timeless(doc),
+            (a, b) => a == b,
+        }
+}
+
+/// Whether two objects have the same members, some left out of account.
+fn same_but(a: &Map<String, Value>, b: &Map<String, Value>, apart: &[&str]) -> bool {
+    let counts = |(name, _): &(&String, &Value)| !apart.contains(&name.as_str());
+    a.iter().filter(counts).eq(b.iter().filter(counts))
+}
+
+/// The entries of `managedFields` without their times, in a fixed order.
+fn timeless(doc: &Doc) -> Vec<Value> {
+    let list = doc.at(&["metadata", "managedFields"]).and_then(Value::as_array);
+    let mut entries = list.cloned().unwrap_or_default();
+    entries.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("time")));
+    entries.sort_by_key(ToString::to_string);
+    entries
 }
 
 /// 409 with every field that somebody else manages.

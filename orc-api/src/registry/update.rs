@@ -146,9 +146,10 @@ impl Registry {
         let mut doc = ask.object.take().unwrap_or_default();
         kind.rules.default(doc.value_mut());
         kind.rules.prepare_update(doc.value_mut(), current.value(), sub);
-        kind.check(&doc, &kind.rules.validate_update(doc.value(), current.value(), sub))?;
+        let (errors, told) = kind.rules.judge_update(doc.value(), current.value(), sub);
+        kind.check(&doc, &errors)?;
         warnings.append(&mut ask.warnings);
-        warnings.extend(kind.rules.warnings(doc.value(), Some(current.value())));
+        warnings.extend(told);
         ask.object = Some(doc);
         if !admitted {
             self.validate(&mut ask, charges).await?;
@@ -187,7 +188,7 @@ impl Registry {
     ) -> Result<Written, (ApiError, bool)> {
         let Prepared { mut doc, warnings, pinned } = prepared;
         let plan = self.plan_claims(key, &mut doc, Some(current)).map_err(|e| (e, false))?;
-        kind.canonical(&mut doc);
+        kind.written(&mut doc);
         if super::ownership::only_times(current, &doc) {
             doc = current.clone();
         }

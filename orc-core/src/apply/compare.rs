@@ -1,5 +1,7 @@
 //! What differs between two states of an object, by field.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::element::Element;
@@ -41,6 +43,9 @@ pub fn compare(old: &Value, new: &Value, place: Place<'_>) -> Comparison {
 }
 
 fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut Vec<Element>, out: &mut Comparison) {
+    if old.is_some() && old == new {
+        return;
+    }
     let build = place.build();
     let leaf = match build {
         Build::Leaf => true,
@@ -52,24 +57,24 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut 
     };
     if leaf {
         if let (Some(old), Some(new)) = (old, new) {
-            if old != new {
-                out.modified.insert(path);
-            }
+            debug_assert_ne!(old, new, "equal values were left above");
+            out.modified.insert(path);
             return;
         }
     } else {
         match build {
             Build::List(field) => {
-                let all = [items(old), items(new)].concat();
-                let mut seen = std::collections::BTreeSet::new();
-                for element in all.iter().filter_map(|item| identity(field, item).ok()) {
-                    if seen.insert(element.clone()) {
-                        let find = |list: Option<&'_ Value>| find(field, list, &element).cloned();
-                        let (a, b) = (find(old), find(new));
-                        path.push(element);
-                        visit(a.as_ref(), b.as_ref(), field.item(), path, out);
-                        path.pop();
-                    }
+                let (old, mut new) = (by_identity(field, old), by_identity(field, new));
+                for (element, item) in old {
+                    let now = new.remove(&element);
+                    path.push(element);
+                    visit(Some(item), now, field.item(), path, out);
+                    path.pop();
+                }
+                for (element, item) in new {
+                    path.push(element);
+                    visit(None, Some(item), field.item(), path, out);
+                    path.pop();
                 }
             }
             build => {
@@ -105,10 +110,13 @@ fn fits(old: Option<&Value>, new: Option<&Value>, form: fn(&Value) -> bool) -> b
     [old, new].into_iter().flatten().all(|value| value.is_null() || form(value))
 }
 
-fn items(value: Option<&Value>) -> Vec<Value> {
-    value.and_then(Value::as_array).cloned().unwrap_or_default()
-}
-
-pub(super) fn find<'a>(field: Elements<'_>, list: Option<&'a Value>, element: &Element) -> Option<&'a Value> {
-    list?.as_array()?.iter().find(|item| identity(field, item).ok().as_ref() == Some(element))
+/// The items of a list by what they are called; of several with one name the first.
+fn by_identity<'a>(field: Elements<'_>, list: Option<&'a Value>) -> BTreeMap<Element, &'a Value> {
+    let mut out = BTreeMap::new();
+    for item in list.and_then(Value::as_array).into_iter().flatten() {
+        if let Ok(element) = identity(field, item) {
+            out.entry(element).or_insert(item);
+        }
+    }
+    out
 }

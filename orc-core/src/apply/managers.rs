@@ -147,14 +147,17 @@ impl Managers {
     /// Notes what a plain write changed: the writer manages it, others no more.
     pub fn update(&mut self, old: &Value, new: &Value, reach: &Reach<'_>, manager: &Manager, now: &str) {
         let changes = reach.compare(old, new);
-        let taken = changes.modified.union(&changes.added);
-        self.give_up(&taken.union(&changes.removed), None);
+        let taken = changes.modified.union(changes.added);
+        if !self.0.is_empty() {
+            self.give_up(&taken, None);
+            self.give_up(&changes.removed, None);
+        }
         let taken = nobodys(taken);
         if taken.is_empty() {
             return;
         }
         let managed = self.0.entry(manager.clone()).or_default();
-        managed.set = managed.set.union(&taken);
+        managed.set = std::mem::take(&mut managed.set).union(taken);
         managed.api_version = manager.api_version.clone();
         managed.time = Some(now.to_owned());
         self.cap();
@@ -163,7 +166,7 @@ impl Managers {
     fn give_up(&mut self, fields: &FieldSet, but: Option<&Manager>) {
         for (manager, managed) in &mut self.0 {
             if Some(manager) != but {
-                managed.set = managed.set.difference(fields);
+                managed.set = std::mem::take(&mut managed.set).difference(fields);
             }
         }
         self.0.retain(|manager, managed| Some(manager) == but || !managed.set.is_empty());
@@ -195,14 +198,15 @@ impl Managers {
             _ => merged,
         };
         let changes = reach.compare(live, &new);
-        let taken = changes.modified.union(&changes.added);
+        let taken = changes.modified.union(changes.added);
         let conflicts = self.conflicts(&taken, manager);
         if !force && !conflicts.is_empty() {
             return Err(conflicts);
         }
-        self.give_up(&taken.union(&changes.removed), Some(manager));
+        let changed = taken.union(changes.removed);
+        self.give_up(&changed, Some(manager));
         if let Some(own) = self.0.get_mut(manager)
-            && !nobodys(taken.union(&changes.removed)).is_empty()
+            && !nobodys(changed).is_empty()
         {
             own.time = Some(now.to_owned());
         }
@@ -231,11 +235,11 @@ impl Managers {
         let named = |set: &FieldSet| with_named(set, place);
         let without = |value: &Value, gone: &FieldSet| remove(value, gone, place).unwrap_or_else(|| json!({}));
         let pruned = without(&merged, &named(last));
-        let all = self.0.values().fold(FieldSet::default(), |all, managed| all.union(&managed.set));
+        let all = self.0.values().fold(FieldSet::default(), |all, managed| all.union(managed.set.clone()));
         let merged_set = named(&fields(&merged, place));
         // What somebody manages comes back ...
-        let kept = named(&fields(&pruned, place)).union(&named(&all));
-        let pruned = without(&merged, &merged_set.difference(&kept));
+        let kept = named(&fields(&pruned, place)).union(named(&all));
+        let pruned = without(&merged, &merged_set.clone().difference(&kept));
         // ... and what the last configuration never held was not its to take.
         let gone = merged_set.difference(&named(&fields(&pruned, place))).intersection(&named(last));
         without(&merged, &gone)
@@ -254,7 +258,7 @@ impl Managers {
             let Some(old) = self.0.remove(&manager) else { continue };
             let ancient = Manager { name: ANCIENT.to_owned(), ..manager };
             let into = self.0.entry(ancient).or_default();
-            into.set = into.set.union(&old.set);
+            into.set = std::mem::take(&mut into.set).union(old.set);
             into.time = into.time.take().max(old.time);
             into.api_version = old.api_version;
         }

@@ -22,7 +22,10 @@ impl FieldSet {
         match path {
             [] => {}
             [last] => drop(self.members.insert(last.clone())),
-            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+            [first, rest @ ..] => match self.children.get_mut(first) {
+                Some(child) => child.insert(rest),
+                None => self.children.entry(first.clone()).or_default().insert(rest),
+            },
         }
     }
 
@@ -45,30 +48,49 @@ impl FieldSet {
         self.children.get(element)
     }
 
-    fn zip(&self, other: &Self, members: fn(&BTreeSet<Element>, &BTreeSet<Element>) -> BTreeSet<Element>) -> Self {
-        let empty = Self::default();
-        let names: BTreeSet<&Element> = self.children.keys().chain(other.children.keys()).collect();
-        let child = |name: &Element| {
-            let (a, b) = (self.children.get(name).unwrap_or(&empty), other.children.get(name).unwrap_or(&empty));
-            a.zip(b, members)
-        };
-        let children = names.into_iter().map(|name| (name.clone(), child(name))).filter(|(_, set)| !set.is_empty());
-        Self { children: children.collect(), members: members(&self.members, &other.members) }
+    /// Members of either.
+    #[must_use]
+    pub fn union(mut self, other: Self) -> Self {
+        self.take(other);
+        self
     }
 
-    /// Members of either.
-    pub fn union(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| a | b)
+    fn take(&mut self, other: Self) {
+        if self.members.is_empty() && self.children.is_empty() {
+            *self = other;
+            return;
+        }
+        self.members.extend(other.members);
+        for (name, child) in other.children {
+            self.children.entry(name).or_default().take(child);
+        }
     }
 
     /// Members of both.
+    #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| a & b)
+        let both = |(name, child): (&Element, &Self)| Some((name.clone(), child.intersection(other.children.get(name)?)));
+        let children = self.children.iter().filter_map(both).filter(|(_, set)| !set.is_empty());
+        Self { children: children.collect(), members: &self.members & &other.members }
     }
 
     /// Members of this that are not members of the other.
-    pub fn difference(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| a - b)
+    #[must_use]
+    pub fn difference(mut self, other: &Self) -> Self {
+        self.drop_all(other);
+        self
+    }
+
+    fn drop_all(&mut self, other: &Self) {
+        self.members.retain(|member| !other.members.contains(member));
+        for (name, gone) in &other.children {
+            if let Some(child) = self.children.get_mut(name) {
+                child.drop_all(gone);
+                if child.is_empty() {
+                    self.children.remove(name);
+                }
+            }
+        }
     }
 
     /// Takes a path out, and all below it.

@@ -220,3 +220,33 @@ fn a_test_for_null_holds_of_a_field_that_is_not_there() {
     assert!(apply_json(&mut object, &far).is_err(), "the place it would be in is missing");
     assert!(object.get("b").is_none(), "on an error the document is as it was");
 }
+
+#[test]
+fn copies_do_not_make_an_object_explode() {
+    let mut document = json!({"a": "0123456789", "b": {}});
+    let copies: Vec<Value> = (0..40).map(|n| json!({"op": "copy", "from": "", "path": format!("/b{n}")})).collect();
+    let before = document.clone();
+    let refused = apply_json(&mut document, &copies.into()).unwrap_err();
+    let PatchError::Rejected { why } = refused else { panic!("{refused:?}") };
+    assert!(why.starts_with("Unable to complete the copy, the accumulated size increase of copy is "), "{why}");
+    assert_eq!(document, before);
+}
+
+#[test]
+fn operations_do_not_nest_without_end() {
+    for how in ["copy", "move"] {
+        // Each puts all there is into its own deepest place, or the deepest into something new.
+        let steps = (0..130).flat_map(|n| match how {
+            "copy" => vec![json!({"op": "copy", "from": "/a", "path": format!("/a{}", "/a".repeat(n + 1))})],
+            _ => vec![
+                json!({"op": "add", "path": "/b", "value": {}}),
+                json!({"op": "move", "from": "/a", "path": "/b/a"}),
+                json!({"op": "move", "from": "/b", "path": "/a"}),
+            ],
+        });
+        let mut document = json!({"a": {}});
+        let refused = apply_json(&mut document, &steps.collect()).unwrap_err();
+        assert!(matches!(refused, PatchError::Rejected { .. }), "{refused:?}");
+        assert_eq!(document, json!({"a": {}}));
+    }
+}

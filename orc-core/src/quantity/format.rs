@@ -18,8 +18,8 @@ pub(super) fn write(amount: Amount, format: Format, f: &mut fmt::Formatter<'_>) 
         },
         Format::DecimalSi => decimal(amount, f),
         Format::DecimalExponent => {
-            let (mantissa, scale) = thousands(amount);
-            if scale == 0 { write!(f, "{mantissa}") } else { write!(f, "{mantissa}e{scale}") }
+            let (digits, scale) = thousands(amount);
+            if scale == 0 { f.write_str(&digits) } else { write!(f, "{digits}e{scale}") }
         }
     }
 }
@@ -38,20 +38,21 @@ fn binary(amount: Amount) -> Option<(i128, &'static str)> {
     Some((number, BINARY[step]))
 }
 
-/// The scale rounded down to a multiple of three.
-fn thousands(amount: Amount) -> (i128, i32) {
-    let (_, scale) = amount.parts();
-    let scale = scale.div_euclid(3) * 3;
-    (amount.at_scale(scale), scale)
+/// The digits at the scale rounded down to a multiple of three, and that scale. As text: with up to two more zeros they may be
+/// too many for a number.
+fn thousands(amount: Amount) -> (String, i32) {
+    let (mantissa, exact) = amount.parts();
+    let scale = exact.div_euclid(3) * 3;
+    (format!("{mantissa}{}", ["", "0", "00"][exact.abs_diff(scale) as usize]), scale)
 }
 
 fn decimal(amount: Amount, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (mantissa, scale) = thousands(amount);
+    let (digits, scale) = thousands(amount);
+    f.write_str(&digits)?;
     if let Some((suffix, _)) = DECIMAL.iter().find(|(_, s)| *s == scale) {
-        return write!(f, "{mantissa}{suffix}");
+        return f.write_str(suffix);
     }
     // Past the last suffix the digits are written out.
-    write!(f, "{mantissa}")?;
     (18..scale).try_for_each(|_| f.write_str("0"))?;
     f.write_str("E")
 }

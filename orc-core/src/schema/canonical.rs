@@ -5,29 +5,44 @@
 
 use serde_json::{Map, Value, json};
 
+use super::scalar;
 use super::table::{Cardinality, Field, Message, MessageRef, Presence, Schema, Shape, Type};
 
 /// Both passes: [`normalise`], then [`fill_always`].
+///
+/// Fractions of seconds in plain times are left, as a decoder keeps them: Kubernetes compares and checks them and drops them
+/// when it writes (see [`written`]).
 pub fn canonical(value: &mut Value, message: MessageRef) {
     normalise(value, message);
     fill_always(value, message);
 }
 
+/// As [`canonical`], in the form in which the object is written: plain times in whole seconds.
+pub fn written(value: &mut Value, message: MessageRef) {
+    normalise_as(value, message, true);
+    fill_always(value, message);
+}
+
 /// Drops nulls, and zero values of fields that are left out when zero. Nulls inside lists and maps become zeros.
 pub fn normalise(value: &mut Value, message: MessageRef) {
+    normalise_as(value, message, false);
+}
+
+fn normalise_as(value: &mut Value, message: MessageRef, whole_seconds: bool) {
     let message = match message.shape {
         Shape::Object => message,
         Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => schema_props(),
+        Shape::Time if whole_seconds => return scalar::drop_fraction(value),
         _ => return,
     };
     match value {
-        Value::Object(map) => normalise_map(map, message),
-        Value::Array(items) => items.iter_mut().for_each(|item| normalise(item, message)),
+        Value::Object(map) => normalise_map(map, message, whole_seconds),
+        Value::Array(items) => items.iter_mut().for_each(|item| normalise_as(item, message, whole_seconds)),
         _ => {}
     }
 }
 
-fn normalise_map(map: &mut Map<String, Value>, message: MessageRef) {
+fn normalise_map(map: &mut Map<String, Value>, message: MessageRef, whole_seconds: bool) {
     map.retain(|key, value| {
         let Some(field) = message.field(key) else {
             return !value.is_null();
@@ -37,7 +52,7 @@ fn normalise_map(map: &mut Map<String, Value>, message: MessageRef) {
         }
         each(field, value, &mut |item, inner| {
             if let Some(inner) = inner {
-                normalise(item, inner);
+                normalise_as(item, inner, whole_seconds);
             }
         });
         !(field.presence == Presence::NonZero && is_zero(value))

@@ -15,6 +15,8 @@ use crate::quantity::Quantity;
 
 /// How many strict errors are kept, as upstream does.
 const MAX_STRICT: usize = 100;
+/// How many bytes of paths are written for them: keys may be as long as a body, and the same error may come again and again.
+const MAX_STRICT_BYTES: usize = 1 << 20;
 
 /// A field that a strict decoder refuses and a lenient one drops. Its `Display` is Kubernetes' text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,6 +181,7 @@ impl Plain {
 struct Context {
     path: Vec<Step>,
     strict: Vec<StrictError>,
+    strict_bytes: usize,
     wrong: Option<String>,
 }
 
@@ -203,8 +206,14 @@ impl Context {
         out
     }
 
-    fn report(&mut self, error: StrictError) {
-        if self.strict.len() < MAX_STRICT && !self.strict.contains(&error) {
+    fn report(&mut self, kind: fn(String) -> StrictError, last: &str) {
+        if self.strict.len() >= MAX_STRICT || self.strict_bytes >= MAX_STRICT_BYTES {
+            return;
+        }
+        let path = self.strict_path(last);
+        self.strict_bytes += path.len();
+        let error = kind(path);
+        if !self.strict.contains(&error) {
             self.strict.push(error);
         }
     }
@@ -302,8 +311,7 @@ impl Node<'_> {
                     Some(field) => (Expect::Field(field), Step::Field(field.json, message)),
                     None => {
                         access.next_value::<IgnoredAny>()?;
-                        let path = self.cx.strict_path(&key);
-                        self.cx.report(StrictError::Unknown(path));
+                        self.cx.report(StrictError::Unknown, &key);
                         continue;
                     }
                 },
@@ -314,8 +322,7 @@ impl Node<'_> {
                 Members::Each(expect) => (*expect, Step::Key(key.clone())),
             };
             if map.contains_key(&key) && !matches!(expect, Expect::Raw) {
-                let path = self.cx.strict_path(&key);
-                self.cx.report(StrictError::Duplicate(path));
+                self.cx.report(StrictError::Duplicate, &key);
             }
             self.cx.path.push(step);
             let value = access.next_value_seed(Self::child(self.cx, expect))?;

@@ -19,7 +19,7 @@ mod table;
 mod tests;
 mod time;
 
-pub use canonical::{canonical, fill_always, normalise};
+pub use canonical::{canonical, fill_always, normalise, written};
 pub use decode::{DecodeError, Decoded, StrictError, check, decode, decode_json, prune};
 pub use table::{
     Cardinality, Field, ListType, MapType, Message, MessageRef, PatchStrategy, Presence, Schema, Shape, Type,

@@ -11,9 +11,9 @@
 //!
 //! The file is part of the program: a mistake in it is a programmer's error and panics at first use, which a unit test does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::table::{Cardinality, Field, ListType, MapType, Message, PatchStrategy, Presence, Schema, Shape, Type};
+use super::table::{by_length, Cardinality, Field, ListType, MapType, Message, PatchStrategy, Presence, Schema, Shape, Type};
 
 struct Package {
     name: &'static str,
@@ -23,7 +23,7 @@ struct Package {
 pub(super) fn parse(text: &'static str) -> Schema {
     let names = index(text);
     let mut messages: Vec<Message> = Vec::with_capacity(names.len());
-    let mut by_kind = BTreeMap::new();
+    let mut by_kind = HashMap::new();
     let mut package = Package { name: "", group: None };
     let mut alias = "";
     for line in text.lines() {
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &'static str) -> Schema {
         let mut fields = Vec::new();
         resolve(&messages, at, &mut fields);
         let mut by_json: Vec<u16> = (0..fields.len()).map(|i| u16::try_from(i).expect("few fields")).collect();
-        by_json.sort_by_key(|&i| fields[usize::from(i)].json);
+        by_json.sort_by_key(|&i| by_length(fields[usize::from(i)].json));
         (messages[at].fields, messages[at].by_json) = (fields, by_json);
     }
     let by_name = messages.iter().enumerate().map(|(at, m)| (m.name, at)).collect();

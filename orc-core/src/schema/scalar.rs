@@ -74,11 +74,22 @@ pub(super) fn shaped(shape: Shape, value: Value) -> Result<Value, Verdict> {
         (Shape::Time | Shape::MicroTime, Value::String(text)) => {
             let micro = shape == Shape::MicroTime;
             let at = time::parse(&text, micro).map_err(Verdict::Unreadable)?;
-            Ok(time::format(at, micro).into())
+            Ok(if micro { time::format(at, true) } else { time::format_exact(at) }.into())
         }
         (Shape::Duration, Value::String(text)) => Ok(text.into()),
         (Shape::SchemaOrBool, value @ Value::Bool(_)) => Ok(value),
         (_, value) => Err(Verdict::WrongType { found: json_type(&value).to_owned() }),
+    }
+}
+
+/// Brings a time in the decoder's form to whole seconds.
+pub(super) fn drop_fraction(time: &mut Value) {
+    if let Value::String(text) = time
+        && text.ends_with('Z')
+        && let Some(point) = text.find('.')
+    {
+        text.truncate(point);
+        text.push('Z');
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table itself: messages, their fields, and how to find them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::parse;
@@ -13,7 +13,7 @@ pub type MessageRef = &'static Message;
 pub struct Schema {
     pub(super) messages: Vec<Message>,
     pub(super) by_name: HashMap<&'static str, usize>,
-    pub(super) by_kind: BTreeMap<(&'static str, &'static str, &'static str), usize>,
+    pub(super) by_kind: HashMap<(&'static str, &'static str, &'static str), usize>,
 }
 
 /// One message: an object of the API, or one of the values whose JSON is not an object of fields.
@@ -31,7 +31,7 @@ pub struct Message {
     pub wire: Vec<Field>,
     /// The fields as JSON has them, inlined parts resolved, in declared order.
     pub fields: Vec<Field>,
-    /// Positions in `fields`, sorted by JSON name.
+    /// Positions in `fields`, sorted by the length of the JSON name, then by the name.
     pub(super) by_json: Vec<u16>,
 }
 
@@ -174,10 +174,15 @@ impl Field {
     }
 }
 
+/// The order of names in which most comparisons are of two numbers.
+pub(super) fn by_length(name: &str) -> (usize, &str) {
+    (name.len(), name)
+}
+
 impl Message {
     /// The field of a JSON name.
     pub fn field(&self, json: &str) -> Option<&Field> {
-        let at = self.by_json.binary_search_by(|&at| self.fields[usize::from(at)].json.cmp(json)).ok()?;
+        let at = self.by_json.binary_search_by_key(&by_length(json), |&at| by_length(self.fields[usize::from(at)].json)).ok()?;
         Some(&self.fields[usize::from(self.by_json[at])])
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Schema, canonical, check, decode_json, prune};
+use super::{Schema, canonical, check, decode_json, prune, written};
 
 fn message(version: &str, kind: &str) -> super::MessageRef {
     Schema::builtin().message_of_type(version, kind).unwrap()
@@ -95,11 +95,13 @@ fn bodies_that_are_no_json() {
 #[test]
 fn quantities_and_times_become_canonical() {
     let body = json!({"spec": {"overhead": {"cpu": "1000m", "memory": 5}}, "status": {"startTime": "2024-01-01T01:00:00.5+01:00"}});
-    let value = check(&body, Some(message("v1", "Pod"))).unwrap().value;
+    let mut value = check(&body, Some(message("v1", "Pod"))).unwrap().value;
     assert_eq!(
         value,
-        json!({"spec": {"overhead": {"cpu": "1", "memory": "5"}}, "status": {"startTime": "2024-01-01T00:00:00Z"}})
+        json!({"spec": {"overhead": {"cpu": "1", "memory": "5"}}, "status": {"startTime": "2024-01-01T00:00:00.5Z"}})
     );
+    written(&mut value, message("v1", "Pod"));
+    assert_eq!(value["status"]["startTime"], "2024-01-01T00:00:00Z", "fractions are checked and never written");
 }
 
 #[test]

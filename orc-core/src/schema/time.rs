@@ -7,7 +7,8 @@ pub(super) struct Moment {
     pub(super) nanos: u32,
 }
 
-/// Reads a time. With `micro`, exactly six fractional digits are wanted; without, any fraction is read and dropped.
+/// Reads a time. With `micro`, exactly six fractional digits are wanted; without, any fraction is read,
+/// to nanoseconds.
 pub(super) fn parse(text: &str, micro: bool) -> Result<Moment, String> {
     let layout = if micro { "2006-01-02T15:04:05.000000Z07:00" } else { "2006-01-02T15:04:05Z07:00" };
     read(text, micro).map_err(|(rest, element)| {
@@ -26,6 +27,17 @@ pub(super) fn format(at: Moment, micro: bool) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let fraction = if micro { format!(".{:06}", at.nanos / 1000) } else { String::new() };
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+/// Writes a time in UTC with the fraction that it has, without zeros at its end.
+pub(super) fn format_exact(at: Moment) -> String {
+    let mut text = format(at, false);
+    if at.nanos > 0 {
+        let digits = format!("{:09}", at.nanos);
+        text.pop();
+        text = format!("{text}.{}Z", digits.trim_end_matches('0'));
+    }
+    text
 }
 
 type Mistake<'a> = (&'a str, &'static str);

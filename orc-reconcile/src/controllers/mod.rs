@@ -13,6 +13,7 @@ mod disruption;
 mod endpoints;
 mod garbage;
 mod history;
+mod horizontal_pod_autoscaler;
 mod job;
 mod namespace;
 mod node;
@@ -22,6 +23,7 @@ mod replicaset;
 mod replication;
 mod statefulset;
 mod support;
+mod token;
 mod ttl;
 mod volumes;
 
@@ -42,6 +44,7 @@ pub use deployment::deployment;
 pub use disruption::disruption;
 pub use endpoints::{endpoint_slice, endpoints, kubernetes_endpoints};
 pub use garbage::garbage_collector;
+pub use horizontal_pod_autoscaler::{PodUsage, ResourceMetrics, horizontal_pod_autoscaler};
 pub use job::job;
 pub use namespace::namespace;
 pub use node::{node_lifecycle, pod_garbage_collector};
@@ -50,6 +53,7 @@ pub use quota::resource_quota;
 pub use replicaset::replicaset;
 pub use replication::replication_controller;
 pub use statefulset::stateful_set;
+pub use token::{AccountToken, TOKEN_CONTROLLER, TokenSigner, service_account_token};
 pub use ttl::ttl_after_finished;
 pub use volumes::{pv_protection, pvc_protection};
 
@@ -67,12 +71,22 @@ pub struct ControllersConfig {
     pub kinds: Kinds,
     /// Signs certificates; without one, certificate signing requests wait for somebody else.
     pub certificates: Option<Arc<dyn CertificateAuthority>>,
+    /// Says what pods use; without it, autoscalers are left alone.
+    pub metrics: Option<Arc<dyn ResourceMetrics>>,
+    /// Signs the tokens of secrets that hold one; without it, such secrets wait for somebody else.
+    pub tokens: Option<Arc<dyn TokenSigner>>,
 }
 
 impl ControllersConfig {
     /// The settings of a cluster with this certificate authority (PEM), with the built-in kinds only.
     pub fn new(root_ca: impl Into<String>) -> Self {
-        Self { root_ca: root_ca.into(), kinds: Arc::new(Catalogue::builtin), certificates: None }
+        Self {
+            root_ca: root_ca.into(),
+            kinds: Arc::new(Catalogue::builtin),
+            certificates: None,
+            metrics: None,
+            tokens: None,
+        }
     }
 }
 
@@ -125,6 +139,14 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("clusterrole-aggregation-controller", &cluster_role_aggregation),
         make("generic-garbage-collector", &|env| garbage_collector(env, kinds.clone())),
     ];
+    if let Some(metrics) = config.metrics {
+        let of = |env| horizontal_pod_autoscaler(env, kinds.clone(), metrics.clone());
+        all.push(make("horizontal-pod-autoscaler", &of));
+    }
+    if let Some(signer) = config.tokens {
+        let of = |env| service_account_token(env, config.root_ca.clone(), signer.clone());
+        all.push(make(TOKEN_CONTROLLER, &of));
+    }
     if let Some(authority) = config.certificates {
         all.push(make("certificate-controller", &|env| certificate_signing(env, authority.clone())));
     }

@@ -1,8 +1,8 @@
 //! The node's HTTP API, in the shape of the kubelet's: `/containerLogs/{namespace}/{pod}/{container}`, `/exec`, `/attach`,
 //! `/portForward`, `/run` and `/healthz`.
 //!
-//! Errors are Kubernetes' `Status` as JSON, which the API passes on. `/stats`, `/metrics` and `/pods` are not built: they answer
-//! 501.
+//! `/stats/summary` and `/metrics/resource` say what is used. Errors are Kubernetes' `Status` as JSON, which the API passes on.
+//! `/metrics` and `/pods` are not built: they answer 501.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use orc_store::dialer::{Body, BoxError};
 use tower::util::BoxCloneSyncService;
 
 use super::context::{Context, View};
-use super::{logs, streams};
+use super::{logs, stats, streams};
 use crate::machine::container_of;
 use crate::runtime::{LogOptions, RuntimeError};
 
@@ -55,8 +55,10 @@ async fn answer(context: &Arc<Context>, request: &http::request::Parts) -> Resul
         ["containerLogs", namespace, pod, container] => {
             container_logs(context, namespace, pod, container, request.uri.query().unwrap_or_default()).await
         }
+        ["stats", "summary"] => stats::summary(context).await,
+        ["metrics", "resource"] => stats::metrics(context).await,
         ["stats" | "metrics" | "pods", ..] => {
-            let text = format!("/{} is not served by orc's node agent yet", parts[0]);
+            let text = format!("/{} is not served by orc's node agent yet", parts.join("/"));
             Err(ApiError::new(Reason::Unknown, text).with_code(501))
         }
         _ => Err(ApiError::new(Reason::NotFound, "404 page not found")),

@@ -15,7 +15,7 @@
 //! | `node`, `lease` | the Node object and its heartbeat |
 //! | `events`, `status` | what is written about pods |
 //! | `shutdown` | ending the pods with the node |
-//! | `http`, `streams`, `logs` | the node's HTTP API: logs, exec, attach, port-forward |
+//! | `http`, `streams`, `logs`, `stats` | the node's HTTP API: logs, exec, attach, port-forward, usage |
 //!
 //! Static pods, device plugins, checkpointing and eviction under pressure are not built.
 
@@ -37,6 +37,7 @@ mod node;
 mod observe;
 mod probing;
 mod shutdown;
+mod stats;
 mod status;
 mod streams;
 mod system;

@@ -17,6 +17,8 @@
 //! client that does not read stops its own program, not the node.
 
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod negotiate;
 mod remote;
 mod spdy;

@@ -10,15 +10,22 @@
 mod binder;
 mod config;
 mod events;
+mod evict;
+mod facts;
+mod group;
+mod place;
 mod queue;
 mod report;
 mod run;
 mod status;
+mod unfit;
 mod watch;
+mod way;
 
 pub use binder::{ApiBinder, Binder};
+pub use facts::WriteFacts;
 pub use config::SchedulerConfig;
-pub use queue::{Depths, PodQueue, Timing};
+pub use queue::{Depths, PodQueue, QueuePoints, Timing};
 pub use run::Scheduler;
 pub use status::{SchedulerStatus, StatusReader};
 

@@ -31,29 +31,53 @@ pub(super) struct Report {
     /// Reason and message of `PodScheduled=False`.
     condition: Option<(&'static str, String)>,
     event: Option<(Kind, String)>,
+    /// What `status.nominatedNodeName` becomes.
+    nominated: Nomination,
+}
+
+/// What becomes of a pod's nominated node.
+#[derive(Clone, PartialEq, Eq)]
+enum Nomination {
+    Keep,
+    Clear,
+    Set(Name),
 }
 
 impl Report {
     /// The pod was bound to a node.
     pub(super) fn scheduled(pod: Arc<PodInfo>, node: Name) -> Self {
         let text = format!("Successfully assigned {}/{} to {node}", pod.key.namespace_str(), pod.key.name);
-        Self { pod, condition: None, event: Some((Kind::Scheduled, text)) }
+        Self { pod, condition: None, event: Some((Kind::Scheduled, text)), nominated: Nomination::Keep }
     }
 
     /// The pod fits nowhere.
-    pub(super) fn unschedulable(pod: Arc<PodInfo>, message: String) -> Self {
-        Self { pod, condition: Some(("Unschedulable", message.clone())), event: Some((Kind::Failed, message)) }
+    pub(super) fn unschedulable(pod: Arc<PodInfo>, message: String, nominated: Option<Name>) -> Self {
+        Self {
+            pod,
+            condition: Some(("Unschedulable", message.clone())),
+            event: Some((Kind::Failed, message)),
+            nominated: nominated.map_or(Nomination::Keep, Nomination::Set),
+        }
+    }
+
+    /// The room that was kept for the pod goes to a more important one.
+    pub(super) fn displaced(pod: Arc<PodInfo>) -> Self {
+        Self { pod, condition: None, event: None, nominated: Nomination::Clear }
     }
 
     /// Something else went wrong.
     pub(super) fn failed(pod: Arc<PodInfo>, message: String) -> Self {
-        Self { pod, condition: Some(("SchedulerError", message.clone())), event: Some((Kind::Failed, message)) }
+        Self {
+            pod,
+            condition: Some(("SchedulerError", message.clone())),
+            event: Some((Kind::Failed, message)),
+            nominated: Nomination::Keep,
+        }
     }
 
-    /// The pod has scheduling gates.
-    pub(super) fn gated(pod: Arc<PodInfo>) -> Self {
-        let text = "Scheduling is blocked due to non-empty scheduling gates".to_owned();
-        Self { pod, condition: Some(("SchedulingGated", text)), event: None }
+    /// The pod is held back before the queue.
+    pub(super) fn gated(pod: Arc<PodInfo>, why: String) -> Self {
+        Self { pod, condition: Some(("SchedulingGated", why)), event: None, nominated: Nomination::Keep }
     }
 }
 
@@ -93,8 +117,9 @@ async fn write_all(
             report = waiting.recv(), if writes.len() < WRITES => {
                 let Some(report) = report else { return };
                 let event = report.event.zip(events.as_mut()).map(|((kind, text), events)| events.event(&report.pod, kind, text));
-                if let Some((reason, message)) = report.condition {
-                    writes.push(Box::pin(write_condition(client.clone(), clock.now(), report.pod, reason, message)));
+                if report.condition.is_some() || report.nominated != Nomination::Keep {
+                    let (pod, condition) = (report.pod, report.condition);
+                    writes.push(Box::pin(write_status(client.clone(), clock.now(), pod, condition, report.nominated)));
                 }
                 writes.extend(event);
             }
@@ -102,18 +127,18 @@ async fn write_all(
     }
 }
 
-async fn write_condition(
+async fn write_status(
     client: Arc<dyn ObjectClient>,
     now: Timestamp,
     pod: Arc<PodInfo>,
-    reason: &'static str,
-    message: String,
+    condition: Option<(&'static str, String)>,
+    nominated: Nomination,
 ) {
-    if pod
-        .waiting
-        .as_ref()
-        .is_some_and(|(had, text)| *had == *reason && (*text == *message || reason == "SchedulingGated"))
-    {
+    let known = |(reason, message): &(&str, String)| {
+        let had = pod.waiting.as_ref();
+        had.is_some_and(|(had, text)| *had == **reason && (**text == **message || *reason == "SchedulingGated"))
+    };
+    if nominated == Nomination::Keep && condition.as_ref().is_none_or(known) {
         return;
     }
     let api: Api<Pod> = Api::namespaced(client, pod.key.namespace_str());
@@ -122,8 +147,18 @@ async fn write_condition(
             let same = now_there.metadata.uid.as_deref() == Some(&*pod.uid);
             let unassigned =
                 now_there.spec.as_ref().is_none_or(|spec| spec.node_name.as_deref().unwrap_or_default().is_empty());
-            if same && unassigned {
-                set_condition(now_there, now, reason, &message);
+            if !same || !unassigned {
+                return;
+            }
+            if let Some((reason, message)) = &condition {
+                set_condition(now_there, now, reason, message);
+            }
+            match &nominated {
+                Nomination::Keep => {}
+                Nomination::Clear => now_there.status.get_or_insert_default().nominated_node_name = None,
+                Nomination::Set(node) => {
+                    now_there.status.get_or_insert_default().nominated_node_name = Some(node.to_string());
+                }
             }
         })
         .await;

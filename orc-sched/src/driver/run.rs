@@ -1,6 +1,6 @@
 //! The loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +10,19 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use orc_core::env::Rng;
-use orc_core::{ApiError, Name, ResourceId};
+use orc_core::{Name, ResourceId};
 use orc_reconcile::CancellationToken;
 use orc_store::{Env, Stored};
 
 use super::config::SchedulerConfig;
-use super::queue::PodQueue;
+use super::facts::FactFeed;
+use super::place::Bound;
+use super::queue::{PodQueue, QueuePoints};
 use super::report::{Report, Reporter};
 use super::status::StatusReader;
+use super::unfit::Evicted;
 use super::watch::{Seen, Watched};
-use crate::engine::{Engine, Event, Reservation};
+use crate::engine::{Engine, Event};
 use crate::node::NodeInfo;
 use crate::plugin::Hint;
 use crate::pod::PodInfo;
@@ -29,19 +32,20 @@ const INTAKE: usize = 256;
 /// How long bindings under way may take after the stop signal.
 const DRAIN: Duration = Duration::from_secs(5);
 
-type Bound = (Reservation, Arc<PodInfo>, Result<(), ApiError>);
-
 /// The live scheduler.
 pub struct Scheduler {
-    env: Env,
-    config: SchedulerConfig,
-    engine: Engine,
-    queue: PodQueue,
-    binding: FuturesUnordered<BoxFuture<'static, Bound>>,
-    reporter: Reporter,
-    hints: BTreeSet<Hint>,
-    rng: Rng,
-    status: StatusReader,
+    pub(super) env: Env,
+    pub(super) config: SchedulerConfig,
+    pub(super) engine: Engine,
+    pub(super) queue: PodQueue,
+    pub(super) binding: FuturesUnordered<BoxFuture<'static, Bound>>,
+    pub(super) evictions: FuturesUnordered<BoxFuture<'static, Evicted>>,
+    /// Pods with the victims that are being evicted for them.
+    pub(super) leaving: BTreeMap<Name, BTreeSet<Name>>,
+    pub(super) reporter: Reporter,
+    pub(super) hints: BTreeSet<Hint>,
+    pub(super) rng: Rng,
+    pub(super) status: StatusReader,
 }
 
 impl Scheduler {
@@ -56,8 +60,10 @@ impl Scheduler {
         }
         Self {
             engine: Engine::new(config.profiles.clone()),
-            queue: PodQueue::new(config.timing),
+            queue: PodQueue::with_points(config.timing, QueuePoints::of(&config.profiles)),
             binding: FuturesUnordered::new(),
+            evictions: FuturesUnordered::new(),
+            leaving: BTreeMap::new(),
             reporter: Reporter::start(&env, config.events, status.clone()),
             hints: BTreeSet::new(),
             rng: env.rng.fork(),
@@ -75,12 +81,14 @@ impl Scheduler {
     /// Schedules pods until `stop`, then waits a little for the bindings under way.
     pub async fn run(mut self, stop: CancellationToken) {
         let (mut nodes, mut pods) = (Watched::of::<Node>(&self.env.caches), Watched::of::<Pod>(&self.env.caches));
-        let first = async { (nodes.begin().await, pods.begin().await) };
-        let (first_nodes, first_pods) = tokio::select! {
+        let mut facts = FactFeed::start(&self.env);
+        let first = async { (nodes.begin().await, pods.begin().await, facts.begin(&self.env.clock).await) };
+        let (first_nodes, first_pods, first_facts) = tokio::select! {
             biased;
             () = stop.cancelled() => return,
             first = first => first,
         };
+        first_facts.iter().for_each(|event| self.apply(event));
         self.take(first_nodes.into_iter().chain(first_pods));
         loop {
             let seen: Vec<Seen> = nodes.ready(INTAKE).into_iter().chain(pods.ready(INTAKE)).collect();
@@ -94,6 +102,11 @@ impl Scheduler {
                 biased;
                 () = stop.cancelled() => break,
                 Some(bound) = self.binding.next() => self.settle(bound),
+                Some(evicted) = self.evictions.next() => self.evicted(evicted),
+                Some(events) = facts.next() => {
+                    events.iter().for_each(|event| self.apply(event));
+                    self.wake();
+                }
                 Some(seen) = nodes.next() => self.take(seen),
                 Some(seen) = pods.next() => self.take(seen),
                 () = wait_until(&self.env, due) => {}
@@ -120,12 +133,14 @@ impl Scheduler {
         self.hints.extend(self.engine.apply(event));
     }
 
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         let hints = std::mem::take(&mut self.hints);
         if !hints.is_empty() {
             let plugins: Vec<_> = self.engine.profiles().iter().flat_map(|profile| &profile.plugins).collect();
-            let helps =
-                |name: &str, hint| plugins.iter().any(|(plugin, _)| plugin.name() == name && plugin.helped_by(hint));
+            let helps = |name: &str, hint| {
+                (name == super::group::GROUP && hint == Hint::GroupGrew)
+                    || plugins.iter().any(|(plugin, _)| plugin.name() == name && plugin.helped_by(hint))
+            };
             self.queue.wake(&hints, self.env.clock.now(), helps);
         }
     }
@@ -148,21 +163,31 @@ impl Scheduler {
             return self.pod_gone(&pod.uid);
         }
         if pod.node.is_some() {
+            if pod.deleting {
+                self.has_left(&pod.uid);
+            }
             self.queue.remove(&pod.uid);
             return self.apply(&Event::Pod(pod));
         }
         // An assumed pod without an entry was bound: this is an older state of it.
         let bound = self.engine.is_placed(&pod.uid) && !self.queue.contains(&pod.uid);
         if !bound && self.engine.profile(&pod.scheduler).is_some() {
+            if let Some(node) = &pod.nominated {
+                self.engine.nominate(&pod, node);
+            }
             self.queue.put(pod.clone(), self.env.clock.now());
-            if !pod.gates.is_empty() {
-                self.reporter.tell(Report::gated(pod));
+            if let Some(why) = self.queue.held(&pod) {
+                self.reporter.tell(Report::gated(pod, why));
+            } else if pod.gang.is_some() {
+                self.hints.insert(Hint::GroupGrew);
             }
         }
     }
 
     fn pod_gone(&mut self, uid: &Name) {
         self.queue.remove(uid);
+        self.leaving.remove(uid);
+        self.has_left(uid);
         self.apply(&Event::PodGone(uid.clone()));
     }
 
@@ -184,73 +209,6 @@ impl Scheduler {
         if tries > 0 {
             status.last_decision = Some(now);
         }
-    }
-
-    fn place(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
-        let Some(profile) = self.engine.profile(&pod.scheduler) else { return self.queue.remove(&pod.uid) };
-        let decision = self.engine.decide(profile, &pod, self.rng.next());
-        match decision.outcome {
-            Ok(placement) => {
-                tracing::debug!(pod = %pod.key, node = %placement.node, seed = decision.seed, ties = placement.ties, "placed");
-                self.status.0.lock().placed += 1;
-                self.bind(pod, &placement.node);
-            }
-            Err(error) => {
-                self.status.0.lock().unschedulable += 1;
-                self.queue.park(&pod.uid, error.plugins(), now);
-                self.reporter.tell(Report::unschedulable(pod, error.to_string()));
-            }
-        }
-    }
-
-    fn bind(&mut self, pod: Arc<PodInfo>, node: &Name) {
-        let reservation = self.engine.assume(&pod, node);
-        let (client, binder) = (self.env.client.clone(), self.config.binder.clone());
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let (about, to) = (pod.clone(), node.clone());
-        let task = self.env.spawn.spawn(async move {
-            // Nobody listens any more once the scheduler has stopped.
-            let _ = tell.send(binder.bind(&*client, &about, &to).await);
-        });
-        self.binding.push(Box::pin(async move {
-            let outcome =
-                told.await.unwrap_or_else(|_| Err(ApiError::internal("the binding task ended without an answer")));
-            drop(task);
-            (reservation, pod, outcome)
-        }));
-    }
-
-    /// Takes the outcome of a binding in.
-    fn settle(&mut self, (reservation, pod, outcome): Bound) {
-        match outcome {
-            Ok(()) => {
-                self.queue.remove(&pod.uid);
-                self.status.0.lock().bound += 1;
-                self.reporter.tell(Report::scheduled(pod, reservation.node));
-            }
-            Err(error) => self.bind_failed(&reservation, pod, &error),
-        }
-    }
-
-    fn bind_failed(&mut self, reservation: &Reservation, pod: Arc<PodInfo>, error: &ApiError) {
-        {
-            let mut status = self.status.0.lock();
-            status.bind_failures += 1;
-            status.last_error = Some(format!("{}: {error}", pod.key));
-        }
-        tracing::debug!(pod = %pod.key, node = %reservation.node, %error, "binding failed");
-        if !self.engine.forget(reservation) {
-            // An event has told of the pod meanwhile: it has a node, or is gone.
-            return;
-        }
-        self.hints.insert(Hint::PodLeft);
-        self.wake();
-        if error.is_not_found() {
-            return self.queue.remove(&pod.uid);
-        }
-        self.queue.back_off(&pod.uid, self.env.clock.now());
-        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
-        self.reporter.tell(Report::failed(pod, message));
     }
 
     /// When there is something to do without an event; never while the way to the API is full.

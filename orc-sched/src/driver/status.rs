@@ -18,6 +18,10 @@ pub struct SchedulerStatus {
     pub bound: u64,
     /// Bindings that failed.
     pub bind_failures: u64,
+    /// Pods for which others were taken away.
+    pub preemptions: u64,
+    /// Pods that were taken away.
+    pub victims: u64,
     /// Conditions and events that were dropped because too many waited.
     pub dropped_reports: u64,
     /// Pods that are ready to be tried.

@@ -5,16 +5,28 @@
 //! so. Preemption, gangs and nominations ask "what if" between [`Engine::mark`] and [`Engine::undo`].
 
 mod decide;
+mod explain;
+mod group;
+mod groups;
+mod plans;
+mod preempt;
 mod ranks;
+mod reserve;
 mod sheet;
 mod sheets;
+mod standing;
 
 use std::sync::Arc;
 
 use orc_core::Name;
 
 pub use self::decide::{Decision, Placement};
+pub use self::explain::{Explanation, NodeExplanation, Score, Verdict};
+pub use self::preempt::{Plan, Preemption, PreemptionArgs};
+use self::reserve::Reserved;
+use self::sheet::Scratch;
 use self::sheets::Sheets;
+use crate::facts::{Fact, FactKey};
 use crate::node::NodeInfo;
 use crate::plugin::Hint;
 use crate::pod::PodInfo;
@@ -32,15 +44,21 @@ pub enum Event {
     Pod(Arc<PodInfo>),
     /// A pod is gone, by its uid.
     PodGone(Name),
+    /// Something beside nodes and pods came or changed.
+    Fact(FactKey, Arc<Fact>),
+    /// It is gone.
+    FactGone(FactKey),
 }
 
 /// A decision that was taken for true until an event confirms it or it is forgotten.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Reservation {
     /// The pod's uid.
     pub uid: Name,
     /// The node.
     pub node: Name,
+    /// What is taken for true beside the pod, and has to be written before it is bound.
+    pub facts: Vec<(FactKey, Arc<Fact>)>,
 }
 
 /// The cluster, the profiles, and what plugins said of pods that are alike.
@@ -48,13 +66,19 @@ pub struct Engine {
     view: View,
     profiles: Vec<Profile>,
     sheets: Vec<Sheets>,
+    scratch: Scratch,
+    reserved: Reserved,
 }
 
 impl Engine {
     /// An empty cluster.
     pub fn new(profiles: Vec<Profile>) -> Self {
         let sheets = profiles.iter().map(|_| Sheets::default()).collect();
-        Self { view: View::new(), profiles, sheets }
+        let mut view = View::new();
+        let plugins = profiles.iter().flat_map(|profile| &profile.plugins);
+        let keys: Vec<Name> = plugins.flat_map(|(plugin, _)| plugin.topology_keys()).collect();
+        view.know_keys(keys.iter());
+        Self { view, profiles, sheets, scratch: Scratch::default(), reserved: Reserved::default() }
     }
 
     /// The cluster as the engine sees it.
@@ -88,11 +112,14 @@ impl Engine {
                 _ => self.gone(&pod.uid),
             },
             Event::PodGone(uid) => self.gone(uid),
+            Event::Fact(key, fact) => self.fact(key, Some(fact.clone())),
+            Event::FactGone(key) => self.fact(key, None),
         }
     }
 
     fn place(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Vec<Hint> {
         self.clear(&pod.uid);
+        self.settle_facts(&pod.uid);
         let before = self.view.put_pod(Placed { pod: pod.clone(), node: node.clone(), assumed: false });
         match before {
             Some(before) if before.node == *node && before.pod.same_footprint(pod) => Vec::new(),
@@ -103,20 +130,24 @@ impl Engine {
 
     fn gone(&mut self, uid: &Name) -> Vec<Hint> {
         self.clear(uid);
+        self.release(uid);
         if self.view.take_pod(uid).is_some() { vec![Hint::PodLeft] } else { Vec::new() }
     }
 
-    /// Takes a decision for true: the pod counts on the node from now on, and its nomination has served.
+    /// As [`Engine::reserve`], for pods of which no plugin assumes more than that they are on the node.
     pub fn assume(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Reservation {
         self.clear(&pod.uid);
         self.view.put_pod(Placed { pod: pod.clone(), node: node.clone(), assumed: true });
-        Reservation { uid: pod.uid.clone(), node: node.clone() }
+        Reservation { uid: pod.uid.clone(), node: node.clone(), facts: Vec::new() }
     }
 
     /// Takes an assumption back, unless an event has confirmed it meanwhile. Says whether it did.
     pub fn forget(&mut self, reservation: &Reservation) -> bool {
         let held =
             self.view.placed(&reservation.uid).is_some_and(|placed| placed.assumed && placed.node == reservation.node);
+        if held {
+            self.release(&reservation.uid);
+        }
         held && self.view.take_pod(&reservation.uid).is_some()
     }
 

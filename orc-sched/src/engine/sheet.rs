@@ -1,217 +1,261 @@
 //! What plugins say of the nodes for pods that are alike, kept up to date.
 
-use super::ranks::{Ranks, Spread, normalized};
+use super::groups::Groups;
+use super::plans::Plans;
 use crate::plugin::{Normal, Prepared, Touched};
 use crate::pod::PodInfo;
 use crate::profile::Profile;
-use crate::reasons::{FitError, Reasons};
+use crate::reasons::Reasons;
 use crate::set::NodeSet;
 use crate::view::{Change, ChangeKind, View};
 
 /// The feasible nodes with their scores, and why the others are not, for one signature.
+#[derive(Default)]
 pub(super) struct Sheet {
-    prepared: Vec<Prepared>,
+    pub(super) prepared: Vec<Prepared>,
+    /// The plugins that have something to say.
+    pub(super) active: Vec<usize>,
     /// The number of the first change that is not in here.
     seen: u64,
-    feasible: NodeSet,
-    why: Reasons,
-    scorers: Vec<Scorer>,
-    totals: Vec<i64>,
-    ranks: Ranks,
+    epoch: u64,
+    /// Nodes that pass all filters by node; a class may still refuse them.
+    pub(super) feasible: NodeSet,
+    /// Nodes that filters refuse for reasons that pods on them may be the cause of.
+    pub(super) helpable: NodeSet,
+    pub(super) why: Reasons,
+    /// Plugins whose scores are a node's own, with their weights.
+    plain_scorers: Vec<(usize, i64)>,
+    /// What makes groups.
+    pub(super) parts: Vec<Part>,
+    /// Plugins that score all nodes together.
+    pub(super) wholes: Vec<(usize, i64)>,
+    plain: Vec<i64>,
+    group_of: Vec<u32>,
+    pub(super) groups: Groups,
+    /// What would have to leave a node for the pod.
+    pub(super) plans: Plans,
 }
 
-/// One plugin's scores.
-struct Scorer {
-    plugin: usize,
-    weight: i64,
-    normal: Normal,
-    raw: Vec<i64>,
-    spread: Spread,
-    /// The bounds with which the totals were made.
-    bounds: (i64, i64),
+/// One part of what makes a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) plugin: usize,
+    /// Whether the numbers are classes; else they are raw scores.
+    pub(super) classes: bool,
+    /// How it is scored and with what weight.
+    pub(super) scored: Option<(Normal, i64)>,
 }
 
-impl Scorer {
-    fn bounded(&self) -> bool {
-        matches!(self.normal, Normal::Max { .. } | Normal::MinMax)
+/// Columns that plugins write into, shared by all sheets.
+#[derive(Default)]
+pub(super) struct Scratch {
+    plain: Vec<i64>,
+    parts: Vec<Vec<i64>>,
+    key: Vec<i64>,
+}
+
+impl Scratch {
+    fn fit(&mut self, slots: usize, parts: usize) {
+        if self.parts.len() < parts {
+            self.parts.resize_with(parts, Vec::new);
+        }
+        for column in self.parts.iter_mut().take(parts).chain([&mut self.plain]) {
+            if column.len() < slots {
+                column.resize(slots, 0);
+            }
+        }
     }
 }
 
 impl Sheet {
     /// Asks the plugins about every node.
-    pub(super) fn new(profile: &Profile, view: &View, pod: &PodInfo) -> Self {
-        Self::among(profile, view, pod, view.present())
-    }
-
-    /// Asks the plugins about some nodes, as if there were no others.
-    pub(super) fn among(profile: &Profile, view: &View, pod: &PodInfo, nodes: &NodeSet) -> Self {
-        let mut sheet = Self {
-            prepared: Vec::new(),
-            seen: 0,
-            feasible: NodeSet::new(),
-            why: Reasons::new(),
-            scorers: Vec::new(),
-            totals: Vec::new(),
-            ranks: Ranks::default(),
-        };
-        sheet.start_over(profile, view, pod, nodes);
+    pub(super) fn new(profile: &Profile, view: &View, pod: &PodInfo, scratch: &mut Scratch) -> Self {
+        let mut sheet = Self::default();
+        sheet.start_over(profile, view, pod, scratch);
         sheet
     }
 
     /// Takes in what has changed since it was last asked.
-    pub(super) fn catch_up(&mut self, profile: &Profile, view: &View, pod: &PodInfo) {
-        if self.seen == view.now() {
+    pub(super) fn catch_up(&mut self, profile: &Profile, view: &View, pod: &PodInfo, scratch: &mut Scratch) {
+        if self.seen == view.now() && self.epoch == view.epoch() {
             return;
         }
-        let Some(changes) = view.changes_since(self.seen) else {
-            return self.start_over(profile, view, pod, view.present());
+        let changes = view.changes_since(self.seen).filter(|_| self.epoch == view.epoch());
+        let Some(changes) = changes.map(Iterator::collect::<Vec<_>>) else {
+            return self.start_over(profile, view, pod, scratch);
         };
-        let mut touched = NodeSet::new();
-        for change in changes {
-            if !self.follow(profile, view, change, &mut touched) {
-                return self.start_over(profile, view, pod, view.present());
-            }
-        }
-        self.seen = view.now();
-        self.evaluate(profile, view, &touched);
-    }
-
-    /// The best feasible nodes outside `barred`, with their score.
-    pub(super) fn best(&self, barred: &NodeSet) -> Option<(i64, std::borrow::Cow<'_, NodeSet>)> {
-        self.ranks.best(barred)
-    }
-
-    pub(super) fn feasible(&self) -> &NodeSet {
-        &self.feasible
-    }
-
-    /// Whether the scores of the other nodes would be the same without these feasible ones.
-    pub(super) fn scores_hold_without(&mut self, barred: &NodeSet) -> bool {
-        let feasible = &self.feasible;
-        let lost = || barred.iter().filter(|slot| feasible.contains(*slot));
-        self.scorers.iter_mut().all(|scorer| match scorer.normal {
-            Normal::None => true,
-            Normal::Whole => lost().next().is_none(),
-            Normal::Max { .. } | Normal::MinMax => {
-                lost().for_each(|slot| scorer.spread.remove(scorer.raw[slot]));
-                let bounds = scorer.spread.bounds();
-                lost().for_each(|slot| scorer.spread.add(scorer.raw[slot]));
-                bounds == scorer.bounds
-            }
-        })
-    }
-
-    pub(super) fn why(&self) -> &Reasons {
-        &self.why
-    }
-
-    pub(super) fn error(&self, view: &View) -> FitError {
-        FitError { nodes: view.present().len(), reasons: self.why.counted() }
-    }
-
-    fn start_over(&mut self, profile: &Profile, view: &View, pod: &PodInfo, nodes: &NodeSet) {
-        self.prepared = profile.plugins.iter().map(|(plugin, _)| plugin.prepare(view, pod)).collect();
-        let scoring = profile.plugins.iter().enumerate().filter(|(_, (_, weight))| *weight != 0);
-        self.scorers = scoring
-            .filter_map(|(plugin, (asked, weight))| {
-                let normal = asked.normal(&self.prepared[plugin])?;
-                Some(Scorer {
-                    plugin,
-                    weight: *weight,
-                    normal,
-                    raw: Vec::new(),
-                    spread: Spread::default(),
-                    bounds: (0, 0),
-                })
-            })
-            .collect();
-        self.feasible.clear();
-        self.why = Reasons::new();
-        self.ranks.clear();
-        self.seen = view.now();
-        self.evaluate(profile, view, nodes);
-    }
-
-    /// Tells the plugins of a change and collects the nodes that they name. False when one names all.
-    fn follow(&mut self, profile: &Profile, view: &View, change: &Change, touched: &mut NodeSet) -> bool {
-        if matches!(change.kind, ChangeKind::Node { .. }) {
-            touched.insert(change.slot);
-        }
-        for ((plugin, _), prepared) in profile.plugins.iter().zip(&mut self.prepared) {
-            match plugin.touched(prepared, change) {
-                Touched::None => {}
-                Touched::Node => touched.extend([change.slot]),
-                Touched::Nodes(nodes) => touched.extend(nodes.iter()),
-                Touched::Domain { key, value } => {
-                    let inside = view.nodes().filter(|(_, node)| node.labels.get(&key) == Some(&value));
-                    touched.extend(inside.map(|(slot, _)| slot));
+        let mut touched: NodeSet =
+            changes.iter().filter(|c| matches!(c.kind, ChangeKind::Node { .. })).map(|c| c.slot).collect();
+        for plugin in &self.active {
+            let asked = &profile.plugins[*plugin].0;
+            for change in &changes {
+                let answer = asked.touched(&mut self.prepared[*plugin], view, change);
+                if !spread_out(answer, change, view, &mut touched) {
+                    return self.start_over(profile, view, pod, scratch);
                 }
-                Touched::All => return false,
+            }
+        }
+        self.seen = view.now();
+        self.plans.forget(&touched, &changes);
+        self.evaluate(profile, view, &touched, scratch);
+    }
+
+    /// Whether a node would do in the view as it is now, which may be a "what if". The caller takes the "what if" back, calls
+    /// [`Sheet::back`], and rewinds the log.
+    pub(super) fn probe(
+        &mut self,
+        profile: &Profile,
+        view: &View,
+        pod: &PodInfo,
+        slot: usize,
+        why: &mut Reasons,
+        scratch: &mut Scratch,
+    ) -> bool {
+        self.back(profile, view, pod);
+        scratch.fit(view.slot_count(), 1);
+        let mut nodes = NodeSet::from_iter([slot]);
+        for plugin in &self.active {
+            profile.plugins[*plugin].0.filter(&self.prepared[*plugin], view, &mut nodes, why);
+            if nodes.is_empty() {
+                return false;
+            }
+        }
+        for part in self.parts.iter().filter(|part| part.classes) {
+            let (plugin, prepared) = (&profile.plugins[part.plugin].0, &mut self.prepared[part.plugin]);
+            let Some(classes) = plugin.classes(prepared) else { continue };
+            classes.classify(prepared, view, &nodes, &mut scratch.parts[0]);
+            if let Some(refusal) = classes.judge(prepared, scratch.parts[0][slot]) {
+                why.refuse(slot, plugin.name(), refusal.text, refusal.resolvable);
+                return false;
             }
         }
         true
     }
 
-    /// Asks the plugins about some nodes again.
-    fn evaluate(&mut self, profile: &Profile, view: &View, touched: &NodeSet) {
-        for slot in touched.iter() {
-            self.retract(slot);
+    /// Lets the plugins follow the changes of a "what if", or of the way back from one, without evaluating nodes again.
+    pub(super) fn back(&mut self, profile: &Profile, view: &View, pod: &PodInfo) {
+        let Some(changes) = view.changes_since(self.seen) else { return };
+        let changes: Vec<&Change> = changes.collect();
+        for plugin in &self.active {
+            let asked = &profile.plugins[*plugin].0;
+            for change in &changes {
+                if asked.touched(&mut self.prepared[*plugin], view, change) == Touched::All {
+                    // What it prepares now has everything in it.
+                    self.prepared[*plugin] = asked.prepare(view, pod);
+                    break;
+                }
+            }
         }
+        self.seen = view.now();
+    }
+
+    /// Says that the state is that of an earlier change again.
+    pub(super) fn rewind(&mut self, to: u64) {
+        self.seen = to;
+    }
+
+    fn start_over(&mut self, profile: &Profile, view: &View, pod: &PodInfo, scratch: &mut Scratch) {
+        *self = Self::default();
+        let plugins = &profile.plugins;
+        self.prepared = plugins.iter().map(|(plugin, _)| plugin.prepare(view, pod)).collect();
+        self.active = (0..plugins.len()).filter(|at| plugins[*at].0.concerned(&self.prepared[*at])).collect();
+        for at in self.active.clone() {
+            self.sort_scorer(profile, at);
+        }
+        (self.seen, self.epoch) = (view.now(), view.epoch());
+        self.evaluate(profile, view, view.present(), scratch);
+    }
+
+    fn sort_scorer(&mut self, profile: &Profile, at: usize) {
+        let (plugin, weight) = &profile.plugins[at];
+        let normal = plugin.normal(&self.prepared[at]).filter(|_| *weight != 0);
+        let classes = plugin.classes(&self.prepared[at]).is_some();
+        match normal {
+            Some(Normal::None) if !classes => self.plain_scorers.push((at, *weight)),
+            Some(Normal::Whole) => self.wholes.push((at, *weight)),
+            None if !classes => {}
+            _ => self.parts.push(Part { plugin: at, classes, scored: normal.map(|normal| (normal, *weight)) }),
+        }
+    }
+
+    /// Asks the plugins about some nodes again.
+    fn evaluate(&mut self, profile: &Profile, view: &View, touched: &NodeSet, scratch: &mut Scratch) {
+        touched.iter().for_each(|slot| self.retract(slot));
         let mut fitting: NodeSet = touched.iter().filter(|slot| view.present().contains(*slot)).collect();
-        for ((plugin, _), prepared) in profile.plugins.iter().zip(&self.prepared) {
+        for plugin in &self.active {
             if fitting.is_empty() {
                 break;
             }
-            plugin.filter(prepared, view, &mut fitting, &mut self.why);
+            profile.plugins[*plugin].0.filter(&self.prepared[*plugin], view, &mut fitting, &mut self.why);
         }
-        for slot in fitting.iter() {
-            self.feasible.insert(slot);
+        for slot in touched.iter().filter(|slot| !fitting.contains(*slot)) {
+            if view.present().contains(slot) && self.why.of(slot).all(|reason| reason.resolvable) {
+                self.helpable.insert(slot);
+            }
         }
-        let all = self.score(profile, view, &fitting);
-        self.rank(view, all, &fitting);
+        self.score(profile, view, &fitting, scratch);
     }
 
     fn retract(&mut self, slot: usize) {
         self.why.clear(slot);
+        self.helpable.remove(slot);
         if self.feasible.remove(slot) {
-            self.ranks.remove(slot, self.totals[slot]);
-            for scorer in self.scorers.iter_mut().filter(|scorer| scorer.bounded()) {
-                scorer.spread.remove(scorer.raw[slot]);
-            }
+            self.groups.remove(self.group_of[slot], slot, self.plain[slot]);
         }
     }
 
-    /// Scores the nodes that came to fit. Says whether the scores of all feasible nodes have changed with them.
-    fn score(&mut self, profile: &Profile, view: &View, fitting: &NodeSet) -> bool {
-        let mut all = false;
-        for scorer in &mut self.scorers {
-            scorer.raw.resize(view.slot_count(), 0);
-            let (plugin, _) = &profile.plugins[scorer.plugin];
-            let whole = scorer.normal == Normal::Whole;
-            let nodes = if whole { &self.feasible } else { fitting };
-            plugin.score(&self.prepared[scorer.plugin], view, nodes, &mut scorer.raw);
-            if scorer.bounded() {
-                fitting.iter().for_each(|slot| scorer.spread.add(scorer.raw[slot]));
-                let bounds = scorer.spread.bounds();
-                all |= bounds != scorer.bounds;
-                scorer.bounds = bounds;
+    /// Scores the nodes that came to fit, and puts them into groups.
+    fn score(&mut self, profile: &Profile, view: &View, fitting: &NodeSet, scratch: &mut Scratch) {
+        let slots = view.slot_count();
+        scratch.fit(slots, self.parts.len());
+        self.plain.resize(slots.max(self.plain.len()), 0);
+        self.group_of.resize(slots.max(self.group_of.len()), 0);
+        fitting.iter().for_each(|slot| self.plain[slot] = 0);
+        for (at, weight) in &self.plain_scorers {
+            profile.plugins[*at].0.score(&self.prepared[*at], view, fitting, &mut scratch.plain);
+            for slot in fitting.iter() {
+                self.plain[slot] = self.plain[slot].saturating_add(weight.saturating_mul(scratch.plain[slot]));
             }
-            all |= whole;
         }
-        all
+        for (part, out) in self.parts.iter().zip(&mut scratch.parts) {
+            let (plugin, prepared) = (&profile.plugins[part.plugin].0, &mut self.prepared[part.plugin]);
+            match plugin.classes(prepared) {
+                Some(classes) => classes.classify(prepared, view, fitting, out),
+                None => plugin.score(prepared, view, fitting, out),
+            }
+        }
+        for slot in fitting.iter() {
+            scratch.key.clear();
+            scratch.key.extend(scratch.parts.iter().take(self.parts.len()).map(|part| part[slot]));
+            self.group_of[slot] = self.groups.insert(slot, &scratch.key, self.plain[slot]);
+            self.feasible.insert(slot);
+        }
     }
 
-    fn rank(&mut self, view: &View, all: bool, fitting: &NodeSet) {
-        self.totals.resize(view.slot_count(), 0);
-        if all {
-            self.ranks.clear();
-        }
-        let nodes = if all { &self.feasible } else { fitting };
-        for slot in nodes.iter() {
-            let scores =
-                self.scorers.iter().map(|s| s.weight.saturating_mul(normalized(s.normal, s.raw[slot], s.bounds)));
-            self.totals[slot] = scores.sum();
-            self.ranks.insert(slot, self.totals[slot]);
-        }
+    pub(super) fn group_of(&self, slot: usize) -> u32 {
+        self.group_of[slot]
     }
+
+    pub(super) fn plain(&self, slot: usize) -> i64 {
+        self.plain[slot]
+    }
+}
+
+/// Adds the nodes that a plugin named. False when it named all.
+fn spread_out(answer: Touched, change: &Change, view: &View, touched: &mut NodeSet) -> bool {
+    match answer {
+        Touched::None => {}
+        Touched::Node if change.slot < view.slot_count() => touched.extend([change.slot]),
+        Touched::Node => {}
+        Touched::Nodes(nodes) => touched.extend(nodes.iter()),
+        Touched::Domain { key, value } => match view.domains(&key) {
+            Some(domains) => touched.extend(domains.members(domains.id(Some(&value))).into_iter().flat_map(NodeSet::iter)),
+            None => {
+                let inside = view.nodes().filter(|(_, node)| node.labels.get(&key) == Some(&value));
+                touched.extend(inside.map(|(slot, _)| slot));
+            }
+        },
+        Touched::All => return false,
+    }
+    true
 }

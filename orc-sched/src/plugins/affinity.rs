@@ -7,53 +7,65 @@ use crate::set::NodeSet;
 use crate::view::{Change, View};
 
 /// Refuses nodes that `spec.nodeSelector` or the required node affinity do not allow; prefers those of the preferred terms.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NodeAffinity;
+#[derive(Clone, Debug, Default)]
+pub struct NodeAffinity {
+    /// What holds for every pod beside its own wishes (`addedAffinity`).
+    pub added: NodeRule,
+}
 
 impl Plugin for NodeAffinity {
     fn name(&self) -> &'static str {
         "NodeAffinity"
     }
 
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
-        let any = pod.rule.allows_all() && pod.rule.prefers_none();
-        out.number(any.into());
-        if !any {
-            out.debug(&pod.rule);
-        }
+    fn fragment(&self, _: &View, pod: &PodInfo, out: &mut Fragment) {
+        out.text(pod.rule.text());
     }
 
     fn prepare(&self, _: &View, pod: &PodInfo) -> Prepared {
         Box::new(pod.rule.clone())
     }
 
+    fn concerned(&self, prepared: &Prepared) -> bool {
+        let plain = |rule: &NodeRule| rule.allows_all() && rule.prefers_none();
+        !(plain(state::<NodeRule>(prepared)) && plain(&self.added))
+    }
+
     fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
         let rule = state::<NodeRule>(prepared);
-        if rule.allows_all() {
-            return;
-        }
         nodes.retain(|slot| {
-            let fits = view.node(slot).is_some_and(|node| rule.allows(&node.name, &node.labels));
-            if !fits {
-                why.refuse(slot, self.name(), "node(s) didn't match Pod's node affinity/selector", false);
+            let Some(node) = view.node(slot) else { return false };
+            let refusal = if !self.added.allows(&node.name, &node.labels) {
+                Some("node(s) didn't match scheduler-enforced node affinity")
+            } else {
+                (!rule.allows(&node.name, &node.labels)).then_some("node(s) didn't match Pod's node affinity/selector")
+            };
+            if let Some(text) = refusal {
+                why.refuse(slot, self.name(), text, false);
             }
-            fits
+            refusal.is_none()
         });
     }
 
     fn normal(&self, prepared: &Prepared) -> Option<Normal> {
-        (!state::<NodeRule>(prepared).prefers_none()).then_some(Normal::Max { reverse: false })
+        let silent = state::<NodeRule>(prepared).prefers_none() && self.added.prefers_none();
+        (!silent).then_some(Normal::Max { reverse: false })
     }
 
     fn score(&self, prepared: &Prepared, view: &View, nodes: &NodeSet, out: &mut [i64]) {
         let rule = state::<NodeRule>(prepared);
         for slot in nodes.iter() {
-            out[slot] = view.node(slot).map_or(0, |node| rule.preference(&node.name, &node.labels));
+            let of = |rule: &NodeRule| view.node(slot).map_or(0, |node| rule.preference(&node.name, &node.labels));
+            out[slot] = of(rule) + of(&self.added);
         }
     }
 
-    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
         Touched::None
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn helped_by(&self, hint: Hint) -> bool {

@@ -17,12 +17,16 @@ impl Plugin for NodeName {
         "NodeName"
     }
 
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
+    fn fragment(&self, _: &View, pod: &PodInfo, out: &mut Fragment) {
         out.text(pod.node.as_deref().unwrap_or_default());
     }
 
     fn prepare(&self, _: &View, pod: &PodInfo) -> Prepared {
         Box::new(pod.node.clone())
+    }
+
+    fn concerned(&self, prepared: &Prepared) -> bool {
+        state::<Option<Name>>(prepared).is_some()
     }
 
     fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
@@ -36,8 +40,12 @@ impl Plugin for NodeName {
         });
     }
 
-    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
         Touched::None
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn helped_by(&self, hint: Hint) -> bool {

@@ -15,7 +15,7 @@ impl Plugin for NodePorts {
         "NodePorts"
     }
 
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
+    fn fragment(&self, _: &View, pod: &PodInfo, out: &mut Fragment) {
         out.number(i64::try_from(pod.ports.len()).unwrap_or(i64::MAX));
         for port in &pod.ports {
             out.number(port.port.into());
@@ -28,11 +28,12 @@ impl Plugin for NodePorts {
         Box::new(pod.ports.clone())
     }
 
+    fn concerned(&self, prepared: &Prepared) -> bool {
+        !state::<Vec<HostPort>>(prepared).is_empty()
+    }
+
     fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
         let wanted = state::<Vec<HostPort>>(prepared);
-        if wanted.is_empty() {
-            return;
-        }
         nodes.retain(|slot| {
             let fits = !view.columns().ports(slot).any(|taken| wanted.iter().any(|port| port.conflicts(taken)));
             if !fits {
@@ -42,13 +43,15 @@ impl Plugin for NodePorts {
         });
     }
 
-    fn touched(&self, prepared: &mut Prepared, change: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, change: &Change) -> Touched {
         match &change.kind {
-            ChangeKind::Pod { pod, .. } if !pod.ports.is_empty() && !state::<Vec<HostPort>>(prepared).is_empty() => {
-                Touched::Node
-            }
+            ChangeKind::Pod { pod, .. } if !pod.ports.is_empty() => Touched::Node,
             _ => Touched::None,
         }
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn helped_by(&self, hint: Hint) -> bool {

@@ -20,7 +20,7 @@ impl Plugin for TaintToleration {
         "TaintToleration"
     }
 
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
+    fn fragment(&self, _: &View, pod: &PodInfo, out: &mut Fragment) {
         out.number(i64::try_from(pod.tolerations.len()).unwrap_or(i64::MAX));
         for toleration in &pod.tolerations {
             toleration.write(out);
@@ -56,8 +56,12 @@ impl Plugin for TaintToleration {
         }
     }
 
-    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
         Touched::None
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn helped_by(&self, hint: Hint) -> bool {

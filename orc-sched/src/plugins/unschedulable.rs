@@ -20,7 +20,7 @@ impl Plugin for NodeUnschedulable {
         "NodeUnschedulable"
     }
 
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
+    fn fragment(&self, _: &View, pod: &PodInfo, out: &mut Fragment) {
         out.number(tolerates(pod).into());
     }
 
@@ -41,8 +41,12 @@ impl Plugin for NodeUnschedulable {
         });
     }
 
-    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
         Touched::None
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn helped_by(&self, hint: Hint) -> bool {

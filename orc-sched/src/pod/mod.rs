@@ -1,10 +1,13 @@
 //! What scheduling reads of a pod, compiled once.
 
 mod affinity;
+pub(crate) mod images;
 mod ports;
 mod requests;
+mod spread;
+mod terms;
 mod toleration;
-mod unmet;
+mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -12,13 +15,33 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use orc_core::{Name, ObjectKey};
 
-pub use affinity::{NodeRule, NodeTerm};
+pub use affinity::NodeRule;
+pub use orc_core::node_selector::{NodeTerm, NodeTerms};
 pub use ports::HostPort;
+pub(crate) use requests::is_other;
 pub use requests::{Requests, amount};
+pub use spread::SpreadConstraint;
+pub use terms::{PodAffinity, PodTerm};
 pub use toleration::{Effect, Taint, Toleration};
+pub use volumes::{ClaimRef, DeviceRef, Disk};
 
 /// The scheduler of pods that name none.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
+/// The label of pods that start together or not at all; its value is the name of their group.
+pub const GROUP_LABEL: &str = "scheduling.x-k8s.io/pod-group";
+/// The annotation with how many pods of a group must be able to start; without it, or when it is not a number, a pod with the
+/// label is a group of its own.
+pub const GROUP_SIZE: &str = "scheduling.x-k8s.io/pod-group-min-member";
+
+/// A group of pods that starts whole or not at all.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Gang {
+    /// The group's name, within the namespace.
+    pub name: Name,
+    /// How many of its pods must be able to start.
+    pub least: usize,
+}
 
 /// What scheduling reads of a pod. Immutable and shared by `Arc`; the pod itself is not kept.
 #[derive(Clone, PartialEq, Debug)]
@@ -37,6 +60,18 @@ pub struct PodInfo {
     pub scheduler: Name,
     /// `spec.priority`.
     pub priority: i32,
+    /// Whether pods of lower priority may have to leave for it (`spec.preemptionPolicy` is not `Never`).
+    pub preempts: bool,
+    /// `status.nominatedNodeName`.
+    pub nominated: Option<Name>,
+    /// `status.startTime`.
+    pub started: Option<Timestamp>,
+    /// Whether it leaves to make room (condition `DisruptionTarget` with reason `PreemptionByScheduler`).
+    pub preempted: bool,
+    /// Kind and name of the controller that owns it.
+    pub owner: Option<(Name, Name)>,
+    /// The group that it starts with.
+    pub gang: Option<Gang>,
     /// The names of `spec.schedulingGates`.
     pub gates: Vec<Name>,
     /// Labels.
@@ -47,8 +82,18 @@ pub struct PodInfo {
     pub ports: Vec<HostPort>,
     /// Node selector and node affinity.
     pub rule: NodeRule,
-    /// The first hard demand that no plugin decides yet, as a refusal says it.
-    pub unmet: Option<&'static str>,
+    /// Affinity to other pods.
+    pub affinity: PodAffinity,
+    /// `spec.topologySpreadConstraints`.
+    pub spread: Vec<SpreadConstraint>,
+    /// Persistent volume claims; sorted.
+    pub claims: Vec<ClaimRef>,
+    /// Disks named in the pod itself.
+    pub disks: Vec<Disk>,
+    /// Device claims.
+    pub devices: Vec<DeviceRef>,
+    /// The images of its containers, written in full.
+    pub images: Vec<Name>,
     /// `spec.tolerations`.
     pub tolerations: Vec<Toleration>,
     /// Whether it is being deleted.
@@ -64,6 +109,10 @@ impl PodInfo {
     pub fn of(pod: &Pod) -> Self {
         let spec = pod.spec.as_ref();
         let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).map(Name::new);
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let affinity = spec.and_then(|spec| spec.affinity.as_ref());
+        let status = pod.status.as_ref();
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         Self {
             key: ObjectKey::of(pod),
@@ -74,17 +123,33 @@ impl PodInfo {
             scheduler: text(spec.and_then(|spec| spec.scheduler_name.as_ref()))
                 .unwrap_or_else(|| DEFAULT_SCHEDULER.into()),
             priority: spec.and_then(|spec| spec.priority).unwrap_or_default(),
+            preempts: spec.and_then(|spec| spec.preemption_policy.as_deref()) != Some("Never"),
+            nominated: text(status.and_then(|status| status.nominated_node_name.as_ref())),
+            started: status.and_then(|status| status.start_time.as_ref()).map(|time| time.0),
+            preempted: preempted(pod),
+            owner: owner(pod),
+            gang: gang(pod),
             gates: spec
                 .and_then(|s| s.scheduling_gates.as_ref())
                 .into_iter()
                 .flatten()
                 .map(|g| Name::new(&g.name))
                 .collect(),
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
             requests: Requests::of(pod),
             ports: spec.map(ports::of).unwrap_or_default(),
             rule: spec.map(NodeRule::of).unwrap_or_default(),
-            unmet: spec.and_then(unmet::of),
+            affinity: PodAffinity::of(affinity, namespace, &labels),
+            spread: spec
+                .and_then(|spec| spec.topology_spread_constraints.as_ref())
+                .into_iter()
+                .flatten()
+                .map(|constraint| SpreadConstraint::of(constraint, &labels))
+                .collect(),
+            claims: spec.map(|spec| volumes::claims(pod, spec)).unwrap_or_default(),
+            disks: spec.map(volumes::disks).unwrap_or_default(),
+            devices: spec.map(|spec| volumes::devices(pod, spec)).unwrap_or_default(),
+            images: spec.map(images::of).unwrap_or_default(),
+            labels,
             tolerations: spec.and_then(|s| s.tolerations.as_ref()).into_iter().flatten().map(Toleration::of).collect(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             ended: matches!(phase, Some("Succeeded" | "Failed")),
@@ -100,7 +165,34 @@ impl PodInfo {
             && self.labels == other.labels
             && self.deleting == other.deleting
             && self.key.namespace == other.key.namespace
+            && self.affinity == other.affinity
+            && self.claims == other.claims
+            && self.disks == other.disks
+            && self.devices == other.devices
     }
+}
+
+fn preempted(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        condition.type_ == "DisruptionTarget"
+            && condition.status == "True"
+            && condition.reason.as_deref() == Some("PreemptionByScheduler")
+    })
+}
+
+fn owner(pod: &Pod) -> Option<(Name, Name)> {
+    let owners = pod.metadata.owner_references.as_ref()?;
+    let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+    Some((Name::shared(&owner.kind), Name::shared(&owner.name)))
+}
+
+/// The group that a pod names by its label.
+fn gang(pod: &Pod) -> Option<Gang> {
+    let name = pod.metadata.labels.as_ref()?.get(GROUP_LABEL)?;
+    let size = pod.metadata.annotations.as_ref().and_then(|all| all.get(GROUP_SIZE));
+    let least = size.and_then(|size| size.parse().ok()).unwrap_or(1).max(1);
+    Some(Gang { name: Name::shared(name), least })
 }
 
 fn waiting(pod: &Pod) -> Option<(Name, Name)> {
@@ -117,5 +209,8 @@ impl PodInfo {
             && self.tolerations == other.tolerations
             && self.gates == other.gates
             && self.scheduler == other.scheduler
+            && self.spread == other.spread
+            && self.gang == other.gang
+            && self.preempts == other.preempts
     }
 }

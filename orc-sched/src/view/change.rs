@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::facts::FactKey;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
 /// The fewest changes that are kept. Behind by more, evaluating every node again costs no more than following.
 const LEAST_KEPT: usize = 1024;
 
+/// The slot of a change that happened to no node.
+pub const NO_SLOT: usize = usize::MAX;
+
 /// One change of the view.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The slot where it happened.
+    /// The slot where it happened; [`NO_SLOT`] for a fact.
     pub slot: usize,
     /// What happened.
     pub kind: ChangeKind,
@@ -37,6 +41,8 @@ pub enum ChangeKind {
         /// Whether it came.
         added: bool,
     },
+    /// Something beside nodes and pods came, went or changed.
+    Fact(FactKey),
 }
 
 impl Change {
@@ -45,12 +51,14 @@ impl Change {
     }
 }
 
-/// The last changes, numbered. Bounded by the number of slots; the oldest fall out.
+/// The last changes, numbered. Bounded by the number of slots; the oldest fall out, but never while a mark is open, so that a
+/// "what if" costs nobody the base to follow from.
 #[derive(Debug, Default)]
 pub(super) struct ChangeLog {
     kept: VecDeque<Change>,
     first: u64,
     bound: usize,
+    pub(super) held: bool,
 }
 
 impl ChangeLog {
@@ -61,7 +69,7 @@ impl ChangeLog {
 
     pub(super) fn push(&mut self, change: Change) {
         self.kept.push_back(change);
-        while self.kept.len() > self.bound.max(LEAST_KEPT) {
+        while !self.held && self.kept.len() > self.bound.max(LEAST_KEPT) {
             self.kept.pop_front();
             self.first += 1;
         }
@@ -74,5 +82,11 @@ impl ChangeLog {
     pub(super) fn since(&self, seen: u64) -> Option<impl Iterator<Item = &Change>> {
         let skip = usize::try_from(seen.checked_sub(self.first)?).ok()?;
         Some(self.kept.range(skip.min(self.kept.len())..))
+    }
+
+    /// Forgets the changes from a number on.
+    pub(super) fn rewind(&mut self, to: u64) {
+        let keep = to.checked_sub(self.first).and_then(|keep| usize::try_from(keep).ok());
+        self.kept.truncate(keep.unwrap_or_default());
     }
 }

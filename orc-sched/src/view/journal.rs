@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orc_core::Name;
 
 use super::{Nominated, Placed, View};
+use crate::facts::{Fact, FactKey};
 use crate::node::NodeInfo;
 
 /// A state to go back to. Marks nest: the last one taken is the first to be undone or kept.
@@ -21,6 +22,7 @@ enum Step {
     Node(usize, Option<Arc<NodeInfo>>),
     Pod(Name, Option<Placed>),
     Nominated(Name, Option<Nominated>),
+    Fact(FactKey, Option<Arc<Fact>>),
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,10 @@ impl Journal {
         self.write(|| Step::Nominated(uid, before.cloned()));
     }
 
+    pub(super) fn fact(&mut self, key: &FactKey, before: Option<&Arc<Fact>>) {
+        self.write(|| Step::Fact(key.clone(), before.cloned()));
+    }
+
     fn write(&mut self, step: impl FnOnce() -> Step) {
         if self.depth > 0 {
             self.steps.push(step());
@@ -57,6 +63,7 @@ impl View {
     /// Remembers the present state.
     pub(crate) fn mark(&mut self) -> Mark {
         self.journal.depth += 1;
+        self.log.held = true;
         Mark { at: self.journal.steps.len(), depth: self.journal.depth }
     }
 
@@ -75,9 +82,11 @@ impl View {
                 Step::Node(slot, before) => self.swap_node(slot, before),
                 Step::Pod(uid, before) => drop(self.swap_pod(uid, before)),
                 Step::Nominated(uid, before) => drop(self.swap_nominated(uid, before)),
+                Step::Fact(key, before) => drop(self.swap_fact(&key, before)),
             }
         }
         self.journal.depth = mark.depth - 1;
+        self.log.held = self.journal.depth > 0;
     }
 
     /// Closes a mark and keeps what was done since.
@@ -87,6 +96,7 @@ impl View {
     pub(crate) fn keep(&mut self, mark: Mark) {
         self.check(&mark);
         self.journal.depth = mark.depth - 1;
+        self.log.held = self.journal.depth > 0;
         if self.journal.depth == 0 {
             self.journal.steps.clear();
         }

@@ -7,20 +7,28 @@
 
 mod change;
 mod columns;
+mod domains;
 mod journal;
+mod live;
+mod swap;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use orc_core::Name;
 
 use self::change::ChangeLog;
-pub use self::change::{Change, ChangeKind};
+pub use self::change::{Change, ChangeKind, NO_SLOT};
 pub use self::columns::{CPU, Columns, EPHEMERAL, MEMORY, PODS};
+pub use self::domains::{DomainId, Domains, NO_DOMAIN};
+use self::domains::Topology;
 use self::journal::Journal;
 pub use self::journal::Mark;
+use self::live::LiveTerms;
+pub use self::live::{Roles, TermId};
+use crate::facts::{Fact, FactKey, Facts};
 use crate::node::NodeInfo;
-use crate::pod::PodInfo;
+use crate::pod::{PodInfo, PodTerm};
 use crate::set::NodeSet;
 
 /// A pod that has a node.
@@ -48,14 +56,17 @@ pub struct Nominated {
 pub struct View {
     nodes: Vec<Option<Arc<NodeInfo>>>,
     on: Vec<BTreeMap<Name, Arc<PodInfo>>>,
-    slots: BTreeMap<Name, usize>,
+    slots: HashMap<Name, usize>,
     free: BTreeSet<usize>,
     present: NodeSet,
     columns: Columns,
-    pods: BTreeMap<Name, Placed>,
+    pods: HashMap<Name, Placed>,
     /// Pods by the name of a node that is not known.
     homeless: BTreeMap<Name, BTreeMap<Name, Arc<PodInfo>>>,
     nominated: BTreeMap<Name, Nominated>,
+    facts: Facts,
+    topology: Topology,
+    live: LiveTerms,
     journal: Journal,
     log: ChangeLog,
 }
@@ -101,9 +112,44 @@ impl View {
         self.pods.get(uid)
     }
 
-    /// All pods that have a node, by uid.
+    /// All pods that have a node, by the node's slot; those of nodes that are not known last.
     pub fn all_placed(&self) -> impl Iterator<Item = &Placed> {
-        self.pods.values()
+        let known = self.on.iter().flat_map(BTreeMap::keys);
+        let homeless = self.homeless.values().flat_map(BTreeMap::keys);
+        known.chain(homeless).filter_map(|uid| self.pods.get(uid))
+    }
+
+    /// The nomination of a pod.
+    pub fn nomination(&self, uid: &str) -> Option<&Nominated> {
+        self.nominated.get(uid)
+    }
+
+    /// What there is beside nodes and pods.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The places of a topology key; `None` for a key that no pod has named.
+    pub fn domains(&self, key: &str) -> Option<&Domains> {
+        self.topology.domains(key)
+    }
+
+    /// The affinity terms of placed pods that mean a pod, in the order of their numbers.
+    pub fn terms_meaning<'a>(&'a self, pod: &'a PodInfo) -> Vec<(TermId, &'a PodTerm, Roles)> {
+        if self.live.is_empty() {
+            return Vec::new();
+        }
+        let namespace = |name: &str| self.facts.namespace(name);
+        let found = self.live.candidates(pod);
+        let mut found: Vec<_> =
+            found.filter(|(_, term, _)| term.matches(pod.key.namespace_str(), &pod.labels, namespace)).collect();
+        found.sort_unstable_by_key(|(id, _, _)| *id);
+        found
+    }
+
+    /// Whether a term means a pod.
+    pub fn means(&self, term: &PodTerm, pod: &PodInfo) -> bool {
+        term.matches(pod.key.namespace_str(), &pod.labels, |name| self.facts.namespace(name))
     }
 
     /// The nominations by the pod's uid.
@@ -158,6 +204,44 @@ impl View {
         before
     }
 
+    /// Sets or removes a fact; returns the one before.
+    pub(crate) fn swap_fact(&mut self, key: &FactKey, fact: Option<Arc<Fact>>) -> Option<Arc<Fact>> {
+        let same = self.facts.get(key).map(|fact| &**fact) == fact.as_deref();
+        let before = self.facts.swap(key, fact);
+        if !same {
+            self.log.push(Change { slot: NO_SLOT, kind: ChangeKind::Fact(key.clone()) });
+        }
+        self.journal.fact(key, before.as_ref());
+        before
+    }
+
+    /// Starts to keep the places of the topology keys that a pod names.
+    pub(crate) fn know_keys<'a>(&mut self, keys: impl Iterator<Item = &'a Name>) {
+        for key in keys {
+            if self.topology.domains(key).is_none() {
+                let nodes = self.nodes.iter().enumerate();
+                self.topology.know(key, nodes.filter_map(|(slot, node)| Some((slot, node.as_deref()?))));
+            }
+        }
+    }
+
+    /// Numbers places anew where most numbers belong to places that are gone; [`View::epoch`] tells.
+    pub(crate) fn tidy(&mut self) {
+        let nodes = &self.nodes;
+        self.topology.tidy(|| nodes.iter().enumerate().filter_map(|(slot, node)| Some((slot, node.as_deref()?))));
+    }
+
+    /// Counts how often places were numbered anew.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.topology.epoch
+    }
+
+    /// Forgets the changes from a number on: those of a "what if" that was taken back before anybody but the caller followed
+    /// it.
+    pub(crate) fn rewind(&mut self, to: u64) {
+        self.log.rewind(to);
+    }
+
     /// The number of the next change.
     pub(crate) fn now(&self) -> u64 {
         self.log.next()
@@ -166,108 +250,6 @@ impl View {
     /// The changes from a number on; `None` when they are no longer kept.
     pub(crate) fn changes_since(&self, seen: u64) -> Option<impl Iterator<Item = &Change>> {
         self.log.since(seen)
-    }
-
-    fn push_slot(&mut self) -> usize {
-        self.nodes.push(None);
-        self.on.push(BTreeMap::new());
-        self.columns.push();
-        self.log.allow(self.nodes.len());
-        self.journal.pushed();
-        self.nodes.len() - 1
-    }
-
-    fn pop_slot(&mut self) {
-        let slot = self.nodes.len() - 1;
-        self.free.remove(&slot);
-        self.nodes.pop();
-        self.on.pop();
-        self.columns.pop();
-    }
-
-    /// Puts another node, or none, into a slot: pods follow by the node's name.
-    fn swap_node(&mut self, slot: usize, node: Option<Arc<NodeInfo>>) {
-        let before = self.nodes[slot].take();
-        let same = before.as_ref().map(|node| &node.name) == node.as_ref().map(|node| &node.name);
-        if let (Some(old), false) = (&before, same) {
-            self.empty(slot, old);
-        }
-        self.columns.set_allocatable(slot, node.as_deref());
-        self.nodes[slot].clone_from(&node);
-        self.log.push(Change { slot, kind: ChangeKind::Node { before: before.clone(), after: node.clone() } });
-        match (&node, same) {
-            (Some(new), false) => self.fill(slot, new),
-            (None, _) => drop(self.free.insert(slot)),
-            _ => {}
-        }
-        self.journal.node(slot, before);
-    }
-
-    fn empty(&mut self, slot: usize, old: &Arc<NodeInfo>) {
-        let pods = std::mem::take(&mut self.on[slot]);
-        for pod in pods.values() {
-            self.columns.count(slot, pod, -1);
-            self.log.push(Change::pod(slot, pod, old, false));
-        }
-        if !pods.is_empty() {
-            self.homeless.insert(old.name.clone(), pods);
-        }
-        self.slots.remove(&old.name);
-        self.present.remove(slot);
-    }
-
-    fn fill(&mut self, slot: usize, new: &Arc<NodeInfo>) {
-        self.free.remove(&slot);
-        self.slots.insert(new.name.clone(), slot);
-        self.present.insert(slot);
-        for (uid, pod) in self.homeless.remove(&new.name).unwrap_or_default() {
-            self.columns.count(slot, &pod, 1);
-            self.log.push(Change::pod(slot, &pod, new, true));
-            self.on[slot].insert(uid, pod);
-        }
-    }
-
-    /// Puts another state, or none, in the place of a pod.
-    fn swap_pod(&mut self, uid: Name, placed: Option<Placed>) -> Option<Placed> {
-        let before = self.pods.remove(&uid);
-        let quiet =
-            matches!((&before, &placed), (Some(a), Some(b)) if a.node == b.node && a.pod.same_footprint(&b.pod));
-        if let Some(before) = &before {
-            self.detach(&uid, before, quiet);
-        }
-        if let Some(placed) = placed {
-            self.attach(&uid, &placed, quiet);
-            self.pods.insert(uid.clone(), placed);
-        }
-        self.journal.pod(uid, before.as_ref());
-        before
-    }
-
-    fn detach(&mut self, uid: &Name, placed: &Placed, quiet: bool) {
-        let Some(slot) = self.slot(&placed.node) else {
-            let left = self.homeless.get_mut(&placed.node);
-            if left.is_some_and(|pods| pods.remove(uid).is_some() && pods.is_empty()) {
-                self.homeless.remove(&placed.node);
-            }
-            return;
-        };
-        self.on[slot].remove(uid);
-        if let (false, Some(node)) = (quiet, &self.nodes[slot]) {
-            self.columns.count(slot, &placed.pod, -1);
-            self.log.push(Change::pod(slot, &placed.pod, node, false));
-        }
-    }
-
-    fn attach(&mut self, uid: &Name, placed: &Placed, quiet: bool) {
-        let Some(slot) = self.slot(&placed.node) else {
-            self.homeless.entry(placed.node.clone()).or_default().insert(uid.clone(), placed.pod.clone());
-            return;
-        };
-        self.on[slot].insert(uid.clone(), placed.pod.clone());
-        if let (false, Some(node)) = (quiet, &self.nodes[slot]) {
-            self.columns.count(slot, &placed.pod, 1);
-            self.log.push(Change::pod(slot, &placed.pod, node, true));
-        }
     }
 }
 
@@ -283,5 +265,7 @@ impl PartialEq for View {
             && self.pods == other.pods
             && self.homeless == other.homeless
             && self.nominated == other.nominated
+            && self.facts == other.facts
+            && self.live == other.live
     }
 }

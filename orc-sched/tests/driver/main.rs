@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{node, pod, with};
-use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use orc_core::{ApiError, ResourceId};
 use orc_reconcile::CancellationToken;
 use orc_sched::driver::{Binder, StatusReader};
@@ -127,7 +128,8 @@ async fn a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes() {
     cluster.pods.create(&pod("big", 8000)).await.unwrap();
     let waiting = cluster.until("big", |pod| condition(pod).is_some()).await;
     let found = condition(&waiting).unwrap();
-    let message = "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu.";
+    let message = "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. preemption: 0/3 nodes \
+                   are available: 3 Preemption is not helpful for scheduling.";
     assert_eq!(
         (&*found.status, found.reason.as_deref(), found.message.as_deref()),
         ("False", Some("Unschedulable"), Some(message))
@@ -223,4 +225,99 @@ async fn trace(seed: u64) -> Vec<Option<String>> {
 async fn the_same_seed_gives_the_same_decisions() {
     assert_eq!(trace(9).await, trace(9).await);
     assert_ne!(trace(9).await, trace(10).await);
+}
+
+fn urgent(name: &str, cpu: i64) -> Pod {
+    with(&pod(name, cpu), json!({"spec": {"priority": 10}}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_urgent_pod_takes_the_place_of_another() {
+    let cluster = Cluster::with_nodes(11, &[("n1", 1000)]).await;
+    cluster.pods.create(&pod("low", 800)).await.unwrap();
+    cluster.until("low", |pod| node_of(pod).is_some()).await;
+    cluster.pods.create(&urgent("high", 800)).await.unwrap();
+    let placed = cluster.until("high", |pod| node_of(pod).is_some()).await;
+    assert_eq!(node_of(&placed).as_deref(), Some("n1"));
+    assert!(cluster.pods.get_opt("low").await.unwrap().is_none(), "it was deleted");
+    let status = cluster.status.read();
+    assert_eq!((status.preemptions, status.victims), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_never_preempts_waits() {
+    let cluster = Cluster::with_nodes(12, &[("n1", 1000)]).await;
+    cluster.pods.create(&pod("low", 800)).await.unwrap();
+    cluster.until("low", |pod| node_of(pod).is_some()).await;
+    let polite = with(&urgent("polite", 800), json!({"spec": {"preemptionPolicy": "Never"}}));
+    cluster.pods.create(&polite).await.unwrap();
+    let waiting = cluster.until("polite", |pod| condition(pod).is_some()).await;
+    let message = condition(&waiting).unwrap().message.clone().unwrap();
+    assert!(message.ends_with("preemption: not eligible due to preemptionPolicy=Never."), "{message}");
+    assert!(cluster.pods.get_opt("low").await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_victim_that_a_budget_protects_is_spared() {
+    let cluster = Cluster::with_nodes(13, &[("n1", 1000), ("n2", 1000)]).await;
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(cluster.world.env.client.clone(), "default");
+    let budget = json!({"metadata": {"name": "b"}, "spec": {"selector": {"matchLabels": {"app": "kept"}}},
+                        "status": {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}});
+    budgets.create(&serde_json::from_value(budget).unwrap()).await.unwrap();
+    for name in ["kept", "free"] {
+        let one = with(&pod(name, 800), json!({"metadata": {"labels": {"app": name}}}));
+        cluster.pods.create(&one).await.unwrap();
+        cluster.until(name, |pod| node_of(pod).is_some()).await;
+    }
+    cluster.pods.create(&urgent("high", 800)).await.unwrap();
+    cluster.until("high", |pod| node_of(pod).is_some()).await;
+    assert!(cluster.pods.get_opt("kept").await.unwrap().is_some());
+    assert!(cluster.pods.get_opt("free").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_starts_whole_or_not_at_all() {
+    let cluster = Cluster::with_nodes(14, &[("n1", 1000)]).await;
+    let member = |name: &str| {
+        with(
+            &pod(name, 400),
+            json!({"metadata": {"labels": {"scheduling.x-k8s.io/pod-group": "g"},
+                                "annotations": {"scheduling.x-k8s.io/pod-group-min-member": "3"}}}),
+        )
+    };
+    cluster.pods.create(&member("a")).await.unwrap();
+    let waiting = cluster.until("a", |pod| condition(pod).is_some()).await;
+    assert!(condition(&waiting).unwrap().message.as_deref().unwrap().contains("2 more pods are needed"));
+    for name in ["b", "c"] {
+        cluster.pods.create(&member(name)).await.unwrap();
+    }
+    let whole = |pod: &Pod| {
+        condition(pod).is_some_and(|c| c.message.as_deref().unwrap_or_default().contains("does not fit as a whole"))
+    };
+    for name in ["a", "b", "c"] {
+        let waiting = cluster.until(name, whole).await;
+        assert_eq!(node_of(&waiting), None);
+    }
+    cluster.nodes.create(&node("n2", 1000, 4, 10)).await.unwrap();
+    for name in ["a", "b", "c"] {
+        cluster.until(name, |pod| node_of(pod).is_some()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_spread_their_pods() {
+    let cluster = Cluster::with_nodes(15, &[("n1", 64_000), ("n2", 64_000)]).await;
+    let services: Api<Service> = Api::namespaced(cluster.world.env.client.clone(), "default");
+    let service = json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}}});
+    services.create(&serde_json::from_value(service).unwrap()).await.unwrap();
+    // Without the service the second node, which is fuller, would get none of them.
+    cluster.pods.create(&with(&pod("filler", 30_000), json!({"spec": {"nodeName": "n2"}}))).await.unwrap();
+    let mut on: BTreeMap<String, usize> = BTreeMap::new();
+    for i in 0..4 {
+        let web = with(&pod(&format!("web-{i}"), 100), json!({"metadata": {"labels": {"app": "web"}}}));
+        cluster.pods.create(&web).await.unwrap();
+        let bound = cluster.until(&format!("web-{i}"), |pod| node_of(pod).is_some()).await;
+        *on.entry(node_of(&bound).unwrap()).or_default() += 1;
+    }
+    assert_eq!(on.into_values().collect::<Vec<_>>(), [2, 2]);
 }

@@ -5,19 +5,22 @@
 mod common;
 mod reference;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{node, node_info, pod, pod_info, with};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use orc_core::Name;
+use orc_core::labels::Selector;
 use orc_sched::{
-    Change, Decision, Engine, Event, Fragment, NodeInfo, NodeSet, Plugin, PodInfo, Prepared, Profile, Reasons,
+    Change, Decision, Engine, Event, Fact, FactKey, FactKind, Fragment, NodeInfo, NodeSet, Plugin, PodInfo, PreemptionArgs, Prepared, Profile, Reasons,
     Reservation, Touched, View,
 };
 use proptest::prelude::*;
 use serde_json::json;
 
-const PODS: usize = 24;
+const PODS: usize = 48;
 const NODES: usize = 7;
 
 /// One thing that happens to an engine.
@@ -33,6 +36,10 @@ enum Act {
     Forget(usize),
     Nominate(usize, usize),
     Clear(usize),
+    /// The namespace gets the label that a selector of namespaces asks for, or loses it.
+    Team(bool),
+    /// A service means some pods, or none.
+    Service(bool),
     /// A mark, acts, and the way back.
     WhatIf(Vec<Act>),
 }
@@ -47,7 +54,7 @@ struct Shape {
 }
 
 fn acts(depth: u32) -> impl Strategy<Value = Act> {
-    let shape = (1i64..5, 1i64..4, 0usize..3, 0usize..6, prop::bool::weighted(0.1));
+    let shape = (1i64..5, 1i64..4, 0usize..4, 0usize..6, prop::bool::weighted(0.1));
     let shape =
         shape.prop_map(|(cpu, memory, zone, taint, cordoned)| Shape { cpu: cpu * 500, memory, zone, taint, cordoned });
     let leaf = prop_oneof![
@@ -60,6 +67,8 @@ fn acts(depth: u32) -> impl Strategy<Value = Act> {
         1 => (0..PODS).prop_map(Act::Forget),
         1 => (0..PODS, 0..NODES).prop_map(|(pod, node)| Act::Nominate(pod, node)),
         1 => (0..PODS).prop_map(Act::Clear),
+        1 => any::<bool>().prop_map(Act::Team),
+        1 => any::<bool>().prop_map(Act::Service),
     ];
     leaf.prop_recursive(depth, 24, 6, |inner| prop::collection::vec(inner, 1..6).prop_map(Act::WhatIf))
 }
@@ -72,11 +81,16 @@ fn a_node(number: usize, shape: &Shape) -> Arc<NodeInfo> {
         _ => json!([]),
     };
     let name = format!("n{number}");
+    // Some nodes are in no zone.
+    let zone = (shape.zone < 3).then(|| format!("z{}", shape.zone));
     let gpus = (number % 3).to_string();
     let made: Node = with(
         &node(&name, shape.cpu, shape.memory, 6),
         json!({
-            "metadata": {"labels": {"zone": format!("z{}", shape.zone)}},
+            "metadata": {"labels": match zone {
+                Some(zone) => json!({"zone": zone, "topology.kubernetes.io/zone": zone}),
+                None => json!({}),
+            }},
             "spec": {"unschedulable": shape.cordoned, "taints": taints},
             "status": {"allocatable": {"example.com/gpu": gpus}},
         }),
@@ -88,7 +102,19 @@ fn a_node(number: usize, shape: &Shape) -> Arc<NodeInfo> {
 fn a_pod(number: usize) -> Arc<PodInfo> {
     let base: Pod = pod(&format!("p{number}"), 250 * (number as i64 % 2 + 1));
     let term = |zone: &str| json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]});
-    let patch = match number % 8 {
+    let affinity = |what: &str, terms: serde_json::Value| {
+        let mut spec = json!({"affinity": {}});
+        let (kind, field) = what.split_once('.').unwrap();
+        spec["affinity"][kind][format!("{field}DuringSchedulingIgnoredDuringExecution")] = terms;
+        spec
+    };
+    let near = |app: &str, key: &str| json!({"topologyKey": key, "labelSelector": {"matchLabels": {"app": app}}});
+    let spread = |skew: i64, key: &str, when: &str| {
+        json!({"maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": when, "labelSelector": {"matchLabels": {"app": "a"}}})
+    };
+    let (zone, host) = ("zone", "kubernetes.io/hostname");
+    let app = |app: &str| json!({"labels": {"app": app}});
+    let patch = match number % 24 {
         0 => json!({"spec": {"tolerations": [{"key": "a", "operator": "Exists"}]}}),
         1 => json!({"spec": {"nodeSelector": {"zone": "z1"}}}),
         2 => json!({"spec": {"containers": [{"name": "a", "ports": [{"containerPort": 80, "hostPort": 80}]}]}}),
@@ -96,6 +122,31 @@ fn a_pod(number: usize) -> Arc<PodInfo> {
             [{"weight": 5, "preference": term("z0")}, {"weight": 2, "preference": term("z2")}]}}}}),
         4 => json!({"spec": {"containers": [{"name": "a", "resources": {"requests": {"example.com/gpu": "1"}}}]}}),
         5 => json!({"spec": {"priority": 10}}),
+        6 => json!({"metadata": app("a"), "spec": affinity("podAffinity.required", json!([near("a", zone)]))}),
+        7 => json!({"metadata": app("b"), "spec": affinity("podAffinity.required", json!([near("a", host)]))}),
+        8 => json!({"metadata": app("b"), "spec": affinity("podAntiAffinity.required", json!([near("b", host)]))}),
+        9 => json!({"metadata": app("c"), "spec": affinity("podAntiAffinity.required", json!([near("a", zone)]))}),
+        10 => json!({"metadata": app("a"), "spec": affinity("podAffinity.preferred", json!([
+            {"weight": 7, "podAffinityTerm": near("b", zone)}, {"weight": 3, "podAffinityTerm": near("c", host)}]))}),
+        11 => json!({"metadata": app("c"), "spec": affinity("podAntiAffinity.preferred", json!([
+            {"weight": 9, "podAffinityTerm": near("a", host)}]))}),
+        12 => json!({"metadata": app("a"), "spec": {"topologySpreadConstraints": [spread(1, zone, "DoNotSchedule")]}}),
+        13 => json!({"metadata": app("a"), "spec": {"topologySpreadConstraints": [
+            spread(1, host, "DoNotSchedule"), spread(2, zone, "ScheduleAnyway")]}}),
+        14 => json!({"metadata": app("b"), "spec": {"topologySpreadConstraints": [
+            spread(1, zone, "ScheduleAnyway"), spread(1, host, "ScheduleAnyway")]}}),
+        15 => {
+            let mut constraint = spread(1, zone, "DoNotSchedule");
+            constraint["nodeTaintsPolicy"] = json!("Honor");
+            constraint["minDomains"] = json!(3);
+            constraint["matchLabelKeys"] = json!(["hash"]);
+            json!({"metadata": {"labels": {"app": "a", "hash": "1"}}, "spec": {"topologySpreadConstraints": [constraint]}})
+        }
+        16 => json!({"metadata": app("web")}),
+        17 => json!({"metadata": app("web"), "spec": {"priority": -5, "nodeSelector": {"zone": "z0"}}}),
+        18 => json!({"metadata": {"namespace": "other", "labels": {"app": "a"}}, "spec": affinity("podAntiAffinity.required", json!([
+            {"topologyKey": zone, "labelSelector": {"matchLabels": {"app": "a"}}, "namespaceSelector": {"matchLabels": {"team": "x"}}}]))}),
+        19 => json!({"metadata": app("a"), "spec": {"priority": 10}}),
         _ => json!({}),
     };
     pod_info(&with(&base, patch))
@@ -138,11 +189,24 @@ impl Run {
             Act::Forget(pod) => {
                 let uid = self.pods[*pod].uid.clone();
                 if let Some(placed) = self.engine.view().placed(&uid).cloned() {
-                    assert_eq!(self.engine.forget(&Reservation { uid, node: placed.node }), placed.assumed);
+                    assert_eq!(self.engine.forget(&Reservation { uid, node: placed.node, facts: Vec::new() }), placed.assumed);
                 }
             }
             Act::Nominate(pod, node) => self.engine.nominate(&self.pods[*pod].clone(), &format!("n{node}").into()),
             Act::Clear(pod) => self.engine.clear(&self.pods[*pod].uid.clone()),
+            Act::Team(there) => {
+                let labels = if *there { [("team".to_owned(), "x".to_owned())].into() } else { BTreeMap::new() };
+                let key = FactKey::new(FactKind::Namespace, "", "default");
+                drop(self.engine.apply(&Event::Fact(key, Arc::new(Fact::Namespace(labels)))));
+            }
+            Act::Service(there) => {
+                let key = FactKey::new(FactKind::Service, "default", "web");
+                let selector = Selector::parse("app=web").unwrap();
+                drop(self.engine.apply(&match there {
+                    true => Event::Fact(key, Arc::new(Fact::Selecting(selector))),
+                    false => Event::FactGone(key),
+                }));
+            }
             Act::WhatIf(acts) => self.what_if(acts),
         }
     }
@@ -163,10 +227,43 @@ impl Run {
             }
             (fast, slow) => panic!("{fast:?} is not {slow:?}"),
         }
-        if let Ok(placement) = &decision.outcome {
-            self.engine.assume(&pod, &placement.node);
+        self.explained(&pod, seed, &decision);
+        match &decision.outcome {
+            Ok(placement) => drop(self.engine.assume(&pod, &placement.node)),
+            Err(_) => self.preempt(&pod, seed),
         }
         self.decisions.push(decision);
+    }
+
+    /// The explanation comes to the same total, and refuses the nodes that the decision did not count as feasible.
+    fn explained(&mut self, pod: &Arc<PodInfo>, seed: u64, decision: &Decision) {
+        if self.engine.view().nominations().next().is_some() {
+            return;
+        }
+        let explained = self.engine.explain(0, pod, seed);
+        let feasible = explained.nodes.iter().filter(|node| node.refused.is_empty()).count();
+        let Ok(placement) = &decision.outcome else { return assert_eq!(feasible, 0) };
+        let chosen = explained.nodes.iter().find(|node| node.node == *placement.node).unwrap();
+        assert_eq!((chosen.total, feasible), (Some(placement.score), placement.feasible));
+        assert_eq!(explained.nodes.iter().filter_map(|node| node.total).max(), Some(placement.score));
+    }
+
+    /// What preemption takes away is enough and not too much, of lower priority, and nothing is changed by looking.
+    fn preempt(&mut self, pod: &Arc<PodInfo>, seed: u64) {
+        let before = copy(&self.engine);
+        let found = self.engine.preempt(0, pod, seed, &PreemptionArgs::default());
+        assert!(*self.engine.view() == *before.view(), "looking for victims left another state");
+        let Ok(found) = found else { return };
+        let victims: Vec<Name> = found.plan.victims.iter().map(|victim| victim.uid.clone()).collect();
+        assert!(found.plan.victims.iter().all(|victim| victim.priority < pod.priority));
+        let view = self.engine.view();
+        assert!(reference::fits_without(view, &found.node, &victims, pod), "{victims:?} are not enough");
+        // Affinity can make a pod fit because of a pod that is spared later.
+        let plain = pod.affinity.is_empty() && pod.spread.is_empty();
+        for spared in (0..victims.len()).filter(|_| plain) {
+            let fewer: Vec<Name> = victims.iter().enumerate().filter(|(at, _)| *at != spared).map(|(_, v)| v.clone()).collect();
+            assert!(!reference::fits_without(view, &found.node, &fewer, pod), "{} is taken in vain", victims[spared]);
+        }
     }
 
     fn what_if(&mut self, acts: &[Act]) {
@@ -204,6 +301,11 @@ fn copy(engine: &Engine) -> Engine {
             copy.apply(&Event::Pod(placed.pod.clone()));
         }
     }
+    for kind in [FactKind::Namespace, FactKind::Service] {
+        for (key, fact) in view.facts().all(kind) {
+            copy.apply(&Event::Fact(key.clone(), Arc::new(fact.clone())));
+        }
+    }
     view.nominations().for_each(|nominated| copy.nominate(&nominated.pod, &nominated.node));
     copy
 }
@@ -232,7 +334,7 @@ impl Plugin for Counting {
         "Counting"
     }
 
-    fn fragment(&self, _: &PodInfo, _: &mut Fragment) {}
+    fn fragment(&self, _: &View, _: &PodInfo, _: &mut Fragment) {}
 
     fn prepare(&self, _: &View, _: &PodInfo) -> Prepared {
         Box::new(())
@@ -242,7 +344,7 @@ impl Plugin for Counting {
         self.0.fetch_add(nodes.len(), Ordering::SeqCst);
     }
 
-    fn touched(&self, _: &mut Prepared, _: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
         Touched::None
     }
 }
@@ -338,4 +440,30 @@ fn refusals_are_told_in_kubernetes_words() {
     assert_eq!(told(json!({}), asking(json!({"example.com/gpu": "1"}))), only("Insufficient example.com/gpu"));
     assert_eq!(told(json!({"status": {"allocatable": {"pods": "1"}}}), json!({})), only("Too many pods"));
     assert_eq!(told(json!({}), json!({})), "n1");
+}
+
+#[test]
+fn the_cheapest_victims_are_found() {
+    let mut engine = Engine::new(vec![Profile::default()]);
+    let low = |name: &str, node: &str, priority: i64, cpu: i64| {
+        on_node(&pod_info(&with(&pod(name, cpu), json!({"spec": {"priority": priority}}))), node)
+    };
+    for name in ["n1", "n2", "n3", "n4"] {
+        engine.apply(&Event::Node(node_info(&node(name, 1000, 1, 10))));
+    }
+    // One of high priority; two of low; one of low; too important.
+    let pods = [("a", "n1", 5, 1000), ("b", "n2", 1, 500), ("c", "n2", 1, 500), ("d", "n3", 1, 1000), ("e", "n4", 50, 1000)];
+    for (name, node, priority, cpu) in pods {
+        engine.apply(&Event::Pod(low(name, node, priority, cpu)));
+    }
+    let urgent = pod_info(&with(&pod("urgent", 900), json!({"spec": {"priority": 10}})));
+    for seed in 0..5 {
+        let found = engine.preempt(0, &urgent, seed, &PreemptionArgs::default()).unwrap();
+        assert_eq!((found.node.as_str(), found.candidates), ("n3", 3));
+    }
+    // The node's plan is forgotten when the node changes.
+    engine.apply(&Event::PodGone("c".into()));
+    engine.apply(&Event::Pod(low("c", "n3", 1, 200)));
+    let found = engine.preempt(0, &urgent, 1, &PreemptionArgs::default()).unwrap();
+    assert_eq!((found.node.as_str(), found.plan.victims[0].uid.as_str()), ("n2", "b"));
 }

@@ -23,6 +23,8 @@ use orc_core::Revision;
 
 #[cfg(feature = "durable")]
 pub use durable::{DurableBackend, DurableConfig, OpenStage, Progress, ProgressHook, backup, disk};
+#[cfg(all(feature = "durable", feature = "fuzzing"))]
+pub(crate) use durable::fuzzing as durable_fuzzing;
 #[cfg(feature = "encryption")]
 pub use encrypted::{EncryptedBackend, EncryptionConfig, EncryptionConfigError};
 #[cfg(feature = "etcd")]

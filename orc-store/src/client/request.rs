@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use orc_core::schema::MessageRef;
 use orc_core::{ApiError, Doc, Name, ObjectKey, ResourceId, Revision};
 
 use super::options::{Continue, DeleteOptions, ListOptions, Preconditions};
@@ -182,6 +183,8 @@ pub struct WriteOptions {
     pub force: bool,
     /// What a strict decoder found in the request body (`unknown field "spec.x"`, `duplicate field "spec.y"`).
     pub strict: Vec<String>,
+    /// The message by which a new object was decoded from the request body: it need not be checked by it again.
+    pub decoded: Option<MessageRef>,
     /// What must hold.
     pub preconditions: Preconditions,
     /// The version that the caller speaks, such as `v1beta1`, for kinds whose versions differ in more than their names;

@@ -11,7 +11,7 @@ use http::Method;
 use http_body_util::BodyExt as _;
 use orc_benches::cluster::Cluster;
 use orc_benches::http2::Http2;
-use serde_json::json;
+use orc_benches::pods;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const JSON: &str = "application/json";
@@ -71,19 +71,7 @@ async fn connect(cluster: &Cluster, connections: usize) -> anyhow::Result<Vec<Ht
 
 /// Makes one pod, as a client of a controller would.
 async fn create(client: &Http2, name: &str) -> anyhow::Result<()> {
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "web", "tier": "frontend"}},
-        "spec": {
-            "schedulerName": "nobody",
-            "containers": [{
-                "name": "web", "image": "registry.example.com/web:1", "ports": [{"containerPort": 8080}],
-                "env": [{"name": "LOG_LEVEL", "value": "info"}],
-                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}
-            }]
-        }
-    });
-    let answer = client.send(Method::POST, PODS, JSON, serde_json::to_vec(&pod)?.into()).await?;
+    let answer = client.send(Method::POST, PODS, JSON, pods::new(name)?).await?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
     ensure!(status == 201, "{status}: {}", String::from_utf8_lossy(&body));

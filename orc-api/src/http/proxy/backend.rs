@@ -49,12 +49,23 @@ pub(super) async fn send(scheme: Scheme, address: &str, request: Request<Body>) 
     let stream = tokio::time::timeout(CONNECT, connect(scheme, address)).await;
     let stream = stream.map_err(|_| unreachable(&"i/o timeout"))?.map_err(|error| unreachable(&error))?;
     let broken = |error: hyper::Error| ApiError::unavailable(format!("error trying to reach service: {error}"));
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    exchange(stream, request).await.map_err(broken)
+}
+
+/// Sends a request over a connection of its own and returns the answer; that of an upgrade carries the connection.
+///
+/// # Errors
+/// When the other side breaks off.
+pub(crate) async fn exchange(
+    stream: Box<dyn Duplex>,
+    request: Request<Body>,
+) -> Result<Response<Body>, hyper::Error> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the answer's body, or with the upgraded connection.
     tokio::spawn(connection.with_upgrades());
-    let mut response = sender.send_request(request).await.map_err(broken)?;
+    let mut response = sender.send_request(request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgraded = hyper::upgrade::on(&mut response).await.map_err(broken)?;
+        let upgraded = hyper::upgrade::on(&mut response).await?;
         let (mut head, _) = response.into_parts();
         head.extensions.insert(Upgraded::new(TokioIo::new(upgraded)));
         return Ok(Response::from_parts(head, respond::full(bytes::Bytes::new())));
@@ -90,7 +101,14 @@ fn unchecked() -> ClientConfig {
 
 /// Takes every certificate; signatures must still be those of its key.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+pub(crate) struct AnyCertificate(Arc<CryptoProvider>);
+
+impl AnyCertificate {
+    /// Checks signatures by a provider's algorithms.
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

@@ -10,11 +10,12 @@
 
 mod backend;
 mod location;
-mod rewrite;
+pub(super) mod rewrite;
 
 use http::{Method, Request, Response, StatusCode};
 use orc_core::ApiError;
 
+pub(crate) use self::backend::{AnyCertificate, exchange};
 use self::location::Location;
 use super::connect::{is_upgrade, uri};
 use super::service::{ApiService, Call};

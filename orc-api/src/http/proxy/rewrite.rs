@@ -19,7 +19,7 @@ const HOP: [HeaderName; 7] = [
 ];
 
 /// Cuts a path behind `/proxy`: what the API knows, and what the backend gets, each as it was written.
-pub(super) fn split(path: &str) -> (&str, &str) {
+pub(in crate::http) fn split(path: &str) -> (&str, &str) {
     // `/api/v1/nodes/n/proxy`, or `/api/v1/namespaces/ns/pods/p/proxy`; `watch` was never part of a proxied path.
     let names = if path.trim_start_matches('/').starts_with("api/v1/namespaces/") { 7 } else { 5 };
     let mut slashes = path.match_indices('/').map(|(at, _)| at);
@@ -33,7 +33,7 @@ pub(super) fn split(path: &str) -> (&str, &str) {
 ///
 /// # Errors
 /// 400 when the path cannot stand in a header.
-pub(super) fn headers(headers: HeaderMap, whole: &str, host: &str, upgrade: bool) -> Result<HeaderMap, ApiError> {
+pub(in crate::http) fn headers(headers: HeaderMap, whole: &str, host: &str, upgrade: bool) -> Result<HeaderMap, ApiError> {
     let length = headers.get(http::header::CONTENT_LENGTH).cloned();
     let upgrade_to = headers.get(UPGRADE).cloned().filter(|_| upgrade);
     let mut headers = passed_on(headers);

@@ -16,7 +16,7 @@ pub(in crate::kinds) static JOB: Kind = Kind {
     revalidates_meta: true,
     validate,
     validate_update: update,
-    validate_sub: |new, _, _, e| status(new, e),
+    validate_sub: |new, old, _, e| super::job_status::update(new, old, e),
     warnings: |new, old| {
         let mut out = Vec::new();
         if old.is_none() {
@@ -325,51 +325,4 @@ fn template_update(new: &Value, old: &Value, e: &mut FieldErrors) {
         }
     }
     e.immutable(&SPEC.child("template"), template, &munged);
-}
-
-fn status(new: &Value, e: &mut FieldErrors) {
-    let status = get(new, "status");
-    let path = FieldPath::new("status");
-    for field in ["active", "succeeded", "failed", "ready", "terminating"] {
-        e.not_negative(&path.child(field), int(status, field));
-    }
-    if has(status, "ready") && int(status, "ready") > int(status, "active").or(Some(0)) {
-        e.invalid(&path.child("ready"), int(status, "ready").unwrap_or(0), "cannot be greater than status.active");
-    }
-    let counted = path.child("uncountedTerminatedPods");
-    for side in ["succeeded", "failed"] {
-        let at = counted.child(side);
-        let mut seen: Vec<&str> = Vec::new();
-        for (i, uid) in texts(get(status, "uncountedTerminatedPods"), side).into_iter().enumerate() {
-            if uid.is_empty() {
-                e.invalid(&at.index(i), uid, "must not be empty");
-            } else if seen.contains(&uid) {
-                e.duplicate(&at.index(i), uid);
-            }
-            seen.push(uid);
-        }
-    }
-    finished(status, &path, e);
-}
-
-/// A finished job says when, and has no pods running.
-fn finished(status: &Value, path: &FieldPath<'_>, e: &mut FieldErrors) {
-    let holds =
-        |kind: &str| list(status, "conditions").iter().any(|c| text(c, "type") == kind && text(c, "status") == "True");
-    let (complete, failed) = (holds("Complete"), holds("Failed"));
-    if complete && failed {
-        let rule = "cannot set Complete=True and Failed=true conditions";
-        e.add(FieldError::invalid_omitted(path, rule));
-    }
-    if complete && !has(status, "completionTime") {
-        e.required(&path.child("completionTime"), "completionTime is required for Complete jobs");
-    }
-    if !complete && has(status, "completionTime") {
-        let rule = "cannot set completionTime when there is no Complete=True condition";
-        e.invalid(&path.child("completionTime"), get(status, "completionTime"), rule);
-    }
-    if (complete || failed) && int(status, "active").unwrap_or(0) > 0 {
-        let rule = "active>0 is invalid for finished job";
-        e.invalid(&path.child("active"), int(status, "active").unwrap_or(0), rule);
-    }
 }

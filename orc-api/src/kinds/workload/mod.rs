@@ -5,6 +5,7 @@ mod daemon_set;
 mod deployment;
 mod job;
 mod job_policy;
+mod job_status;
 mod replica_set;
 mod schedule;
 mod stateful_set;

@@ -6,6 +6,7 @@
 
 mod bounds;
 mod certificates;
+mod connect;
 mod escalation;
 mod limit_range;
 mod marks;

@@ -44,7 +44,7 @@ impl CustomRules {
 
     /// The content, by schema, embedded resources and list types; what the rules in CEL say comes last, and only of an object
     /// that is sound enough for them.
-    fn content(&self, new: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+    fn content(&self, new: &Value, old: Option<&Value>, errors: &mut FieldErrors) -> Vec<String> {
         let schema = &self.version.schema;
         errors.extend(validate::validate(new, schema, None));
         if let Some(scale) = &self.version.scale {
@@ -55,12 +55,29 @@ impl CustomRules {
         if old.is_none_or(|old| validate::validate_lists(old, schema, None).is_empty()) {
             errors.extend(validate::validate_lists(new, schema, None));
         }
-        let Some(rules) = &self.version.rules else { return };
+        let Some(rules) = &self.version.rules else { return Vec::new() };
         if errors.iter().any(blocks) {
             errors.push(FieldError::invalid(&FieldPath::nil(), &Value::Null, UNCHECKED));
-        } else {
-            errors.extend(rules.validate(new, old, schema).errors);
+            return Vec::new();
         }
+        let verdict = rules.validate(new, old, schema);
+        errors.extend(verdict.errors);
+        verdict.warnings
+    }
+
+    /// What is broken, and what the rules in CEL warn of, which are run once for both.
+    fn change(&self, new: &Value, old: &Value) -> (FieldErrors, Vec<String>) {
+        let mut errors = FieldErrors::new();
+        meta::validate_common(new, &mut errors);
+        let types = self.check_type(new);
+        if !types.is_empty() {
+            errors.extend(types);
+            return (errors, Vec::new());
+        }
+        meta::validate_update(new, old, &mut errors);
+        any_finalizer(&mut errors);
+        let warnings = self.content(new, Some(old), &mut errors);
+        (errors, warnings)
     }
 }
 
@@ -88,6 +105,20 @@ fn set_generation(object: &mut Value, to: i64) {
     if let Some(metadata) = object.get_mut("metadata") {
         put(metadata, "generation", to);
     }
+}
+
+/// Warnings of finalizers without a domain that were not there before.
+fn unqualified(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let had = old.map(|old| texts(get(old, "metadata"), "finalizers")).unwrap_or_default();
+    let mut added: Vec<&str> = texts(get(new, "metadata"), "finalizers");
+    added.retain(|name| !had.contains(name) && !name.contains('/') && !STANDARD.contains(name));
+    added.sort_unstable();
+    let told = |name: &&str| {
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
+        )
+    };
+    added.iter().map(told).collect()
 }
 
 impl Strategy for CustomRules {
@@ -142,30 +173,17 @@ impl Strategy for CustomRules {
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _sub: Option<&str>) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        meta::validate_common(new, &mut errors);
-        let types = self.check_type(new);
-        if !types.is_empty() {
-            errors.extend(types);
-            return errors;
-        }
-        meta::validate_update(new, old, &mut errors);
-        any_finalizer(&mut errors);
-        self.content(new, Some(old), &mut errors);
-        errors
+        self.change(new, old).0
+    }
+
+    fn judge_update(&self, new: &Value, old: &Value, _sub: Option<&str>) -> (FieldErrors, Vec<String>) {
+        let (errors, of_rules) = self.change(new, old);
+        let warnings = unqualified(new, Some(old)).into_iter().chain(of_rules).collect();
+        (errors, warnings)
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let had = old.map(|old| texts(get(old, "metadata"), "finalizers")).unwrap_or_default();
-        let mut added: Vec<&str> = texts(get(new, "metadata"), "finalizers");
-        added.retain(|name| !had.contains(name) && !name.contains('/') && !STANDARD.contains(name));
-        added.sort_unstable();
-        let told = |name: &&str| {
-            format!(
-                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
-            )
-        };
-        let mut warnings: Vec<String> = added.iter().map(told).collect();
+        let mut warnings = unqualified(new, old);
         if let (Some(rules), Some(_)) = (&self.version.rules, old) {
             warnings.extend(rules.validate(new, old, &self.version.schema).warnings);
         }

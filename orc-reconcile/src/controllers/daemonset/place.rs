@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Taint, Toleration,
 };
-use orc_core::labels::{Operator, Requirement};
+use orc_core::node_selector::NodeTerms;
 
 use crate::controllers::history::DAEMON_HASH;
 use crate::controllers::support::workload::NewPod;
@@ -62,28 +62,7 @@ fn selects(template: &PodSpec, node: &Node) -> bool {
 
 /// Whether one of the terms matches; an empty term matches nothing.
 pub(crate) fn matches(selector: &NodeSelector, name: &str, labels: &BTreeMap<String, String>) -> bool {
-    let fields = BTreeMap::from([("metadata.name".to_owned(), name.to_owned())]);
-    let holds = |term: &NodeSelectorTerm| {
-        let expressions = term.match_expressions.as_deref().unwrap_or_default();
-        let on_fields = term.match_fields.as_deref().unwrap_or_default();
-        !(expressions.is_empty() && on_fields.is_empty())
-            && expressions.iter().all(|own| requirement(own).is_some_and(|own| own.matches(labels)))
-            && on_fields.iter().all(|own| requirement(own).is_some_and(|own| own.matches(&fields)))
-    };
-    selector.node_selector_terms.iter().any(holds)
-}
-
-fn requirement(written: &NodeSelectorRequirement) -> Option<Requirement> {
-    let operator = match &*written.operator {
-        "In" => Operator::In,
-        "NotIn" => Operator::NotIn,
-        "Exists" => Operator::Exists,
-        "DoesNotExist" => Operator::DoesNotExist,
-        "Gt" => Operator::GreaterThan,
-        "Lt" => Operator::LessThan,
-        _ => return None,
-    };
-    Requirement::new(&written.key, operator, written.values.iter().flatten().cloned()).ok()
+    NodeTerms::of(selector).matches(name, labels)
 }
 
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {

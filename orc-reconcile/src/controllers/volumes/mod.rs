@@ -26,7 +26,10 @@ const OF_CLAIM: &str = "pods-by-claim";
 pub fn pvc_protection(env: Env) -> Controller<ObjectKey> {
     let claims = env.caches.typed::<PersistentVolumeClaim>();
     let pods = env.caches.typed::<Pod>();
-    let named = |pod: &Stored| pod.view::<Pod>().map(|pod| claims_of(&pod)).unwrap_or_default();
+    // Few pods name claims, and every change of every pod comes by here.
+    let may = |pod: &Stored| pod.may_have("persistentVolumeClaim") || pod.may_have("ephemeral");
+    let read = |pod: &Stored| pod.view::<Pod>().map(|pod| claims_of(&pod)).unwrap_or_default();
+    let named = move |pod: &Stored| if may(pod) { read(pod) } else { Vec::new() };
     let place = |namespace: &str, claim: &str| format!("{namespace}/{claim}");
     let index = move |pod: &Stored| named(pod).iter().map(|claim| place(pod.key.namespace_str(), claim)).collect();
     pods.cache().add_index(OF_CLAIM, Arc::new(index));

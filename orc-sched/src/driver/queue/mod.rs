@@ -4,7 +4,9 @@
 //! *gated*, or *flying* (popped and not settled). Parked pods are indexed by the plugins that refused them, so that an event
 //! wakes only those it could help. The number of pods is bounded by the API, not here.
 
-use std::cmp::Reverse;
+mod group;
+mod points;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +14,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use orc_core::Name;
 
+use self::group::group;
+pub use self::points::QueuePoints;
 use crate::plugin::Hint;
 use crate::pod::PodInfo;
+use crate::points::SortKey;
 
 /// The index entry of pods that were refused by no plugin, as there was no node.
 const NO_NODES: &str = "";
@@ -45,8 +50,8 @@ enum Place {
     Flying,
 }
 
-/// The order of active pods: priority, then time, then arrival.
-type Rank = (Reverse<i32>, Timestamp, u64);
+/// The order of active pods: as the queue sorts, then by arrival.
+type Rank = (SortKey, u64);
 
 #[derive(Debug)]
 struct Entry {
@@ -58,9 +63,11 @@ struct Entry {
 }
 
 /// Pods that wait for a node.
-#[derive(Debug)]
 pub struct PodQueue {
     timing: Timing,
+    points: QueuePoints,
+    /// Pods by namespace and group.
+    groups: BTreeMap<(Name, Name), BTreeSet<Name>>,
     entries: BTreeMap<Name, Entry>,
     active: BTreeMap<Rank, Name>,
     backoff: BTreeSet<(Timestamp, Name)>,
@@ -86,10 +93,17 @@ pub struct Depths {
 }
 
 impl PodQueue {
-    /// An empty queue.
+    /// An empty queue with Kubernetes' order and gates.
     pub fn new(timing: Timing) -> Self {
+        Self::with_points(timing, QueuePoints::default())
+    }
+
+    /// An empty queue.
+    pub fn with_points(timing: Timing, points: QueuePoints) -> Self {
         Self {
             timing,
+            points,
+            groups: BTreeMap::new(),
             entries: BTreeMap::new(),
             active: BTreeMap::new(),
             backoff: BTreeSet::new(),
@@ -101,11 +115,20 @@ impl PodQueue {
         }
     }
 
+    /// Why a pod is held back.
+    pub fn held(&self, pod: &PodInfo) -> Option<String> {
+        self.points.held(pod)
+    }
+
     /// Adds a pod, or takes in its new state. A parked pod is tried again when something that scheduling reads has changed.
     pub fn put(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
         let uid = pod.uid.clone();
+        let held = self.points.held(&pod).is_some();
         let Some(entry) = self.entries.get_mut(&uid) else {
-            let place = if pod.gates.is_empty() { Place::Flying } else { Place::Gated };
+            if let Some(group) = group(&pod) {
+                self.groups.entry(group).or_default().insert(uid.clone());
+            }
+            let place = if held { Place::Gated } else { Place::Flying };
             self.gated += usize::from(place == Place::Gated);
             let ready = place != Place::Gated;
             self.entries.insert(uid.clone(), Entry { pod, attempts: 0, blocked: now, place });
@@ -121,7 +144,7 @@ impl PodQueue {
         }
         self.unlist(&uid);
         let Some(entry) = self.entries.get_mut(&uid) else { return };
-        if entry.pod.gates.is_empty() {
+        if !held {
             self.ready(&uid, now);
         } else {
             entry.place = Place::Gated;
@@ -132,7 +155,13 @@ impl PodQueue {
     /// Forgets a pod.
     pub fn remove(&mut self, uid: &Name) {
         self.unlist(uid);
-        self.entries.remove(uid);
+        let group = self.entries.remove(uid).and_then(|entry| group(&entry.pod));
+        if let Some(group) = group {
+            let left = self.groups.get_mut(&group);
+            if left.is_some_and(|pods| pods.remove(uid) && pods.is_empty()) {
+                self.groups.remove(&group);
+            }
+        }
     }
 
     /// The next pod to try; it is flying until it is removed, parked or backed off.
@@ -252,7 +281,7 @@ impl PodQueue {
             return;
         }
         self.arrivals += 1;
-        let rank = (Reverse(entry.pod.priority), now, self.arrivals);
+        let rank = (self.points.sort.key(&entry.pod, now), self.arrivals);
         entry.place = Place::Active(rank);
         self.active.insert(rank, uid.clone());
     }

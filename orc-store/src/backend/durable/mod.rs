@@ -27,6 +27,8 @@ mod fold;
 mod folder;
 mod format;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod load;
 mod log;
 mod medium;

@@ -1,21 +1,43 @@
-//! Whether a node has room, and the preference for the least full one.
+//! Whether a node has room, and which of those that have is preferred.
 
-use crate::plugin::{Fragment, Hint, MAX_SCORE, Normal, Plugin, Prepared, Touched, state};
+mod strategy;
+
+use orc_core::Name;
+
+pub use self::strategy::{Strategy, Weighed};
+
+use crate::plugin::{Fragment, Hint, Normal, Plugin, Prepared, Touched, state};
 use crate::pod::{PodInfo, Requests};
 use crate::reasons::Reasons;
 use crate::set::NodeSet;
 use crate::view::{CPU, Change, ChangeKind, EPHEMERAL, MEMORY, PODS, View};
 
-/// Refuses nodes without room for what the pod asks; scores by the share of CPU and memory that stays free
-/// (`LeastAllocated`, the default strategy, both of weight 1).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NodeResourcesFit;
+/// Refuses nodes without room for what the pod asks; scores by how much is used, as a [`Strategy`] says. The default is
+/// `LeastAllocated` over CPU and memory.
+#[derive(Clone, Debug, Default)]
+pub struct NodeResourcesFit {
+    /// How nodes are scored.
+    pub strategy: Strategy,
+    /// Extended resources that are not looked at, by name.
+    pub ignored: Vec<Name>,
+    /// Extended resources that are not looked at, by what stands before the `/`.
+    pub ignored_groups: Vec<Name>,
+}
 
 /// What a pod asks, with the message of each resource.
 struct Asked {
     fixed: [(usize, i64, &'static str); 3],
     other: Vec<(String, i64, String)>,
-    scored: [i64; 2],
+    /// For each resource of the strategy what the pod adds; `None` where the resource does not count for this pod.
+    scored: Vec<Option<i64>>,
+}
+
+impl NodeResourcesFit {
+    fn looks_at(&self, resource: &str) -> bool {
+        let group = resource.split_once('/').map(|(group, _)| group);
+        !self.ignored.iter().any(|name| **name == *resource)
+            && !self.ignored_groups.iter().any(|name| Some(&**name) == group)
+    }
 }
 
 impl Plugin for NodeResourcesFit {
@@ -23,7 +45,7 @@ impl Plugin for NodeResourcesFit {
         "NodeResourcesFit"
     }
 
-    fn fragment(&self, pod: &PodInfo, out: &mut Fragment) {
+    fn fragment(&self, _: &View, pod: &PodInfo, out: &mut Fragment) {
         write(&pod.requests, out);
     }
 
@@ -35,8 +57,13 @@ impl Plugin for NodeResourcesFit {
                 (MEMORY, asked.memory, "Insufficient memory"),
                 (EPHEMERAL, asked.ephemeral, "Insufficient ephemeral-storage"),
             ],
-            other: asked.other.iter().map(|(name, n)| (name.to_string(), *n, format!("Insufficient {name}"))).collect(),
-            scored: [asked.scored_cpu, asked.scored_memory],
+            other: asked
+                .other
+                .iter()
+                .filter(|(name, _)| self.looks_at(name))
+                .map(|(name, n)| (name.to_string(), *n, format!("Insufficient {name}")))
+                .collect(),
+            scored: self.strategy.resources().iter().map(|resource| resource.asked(asked)).collect(),
         })
     }
 
@@ -72,17 +99,28 @@ impl Plugin for NodeResourcesFit {
 
     fn score(&self, prepared: &Prepared, view: &View, nodes: &NodeSet, out: &mut [i64]) {
         let asked = state::<Asked>(prepared);
-        let columns = view.columns();
-        let (cpu, memory) = columns.scored();
+        let resources: Vec<_> = self.strategy.resources().iter().zip(&asked.scored).collect();
+        let columns: Vec<_> = resources.iter().map(|(resource, _)| resource.columns(view.columns())).collect();
+        let mut used: Vec<(i64, i64, i64)> = Vec::with_capacity(resources.len());
         for slot in nodes.iter() {
-            let has = [columns.allocatable(CPU)[slot], columns.allocatable(MEMORY)[slot]];
-            let used = [cpu[slot] + asked.scored[0], memory[slot] + asked.scored[1]];
-            out[slot] = free_share(has, used);
+            used.clear();
+            for ((resource, asked), columns) in resources.iter().zip(&columns) {
+                if let (Some(asked), Some((has, used_now))) = (asked, columns)
+                    && has[slot] != 0
+                {
+                    used.push((has[slot], used_now[slot] + asked, resource.weight));
+                }
+            }
+            out[slot] = self.strategy.score(&used);
         }
     }
 
-    fn touched(&self, _: &mut Prepared, change: &Change) -> Touched {
+    fn touched(&self, _: &mut Prepared, _: &View, change: &Change) -> Touched {
         if matches!(change.kind, ChangeKind::Pod { .. }) { Touched::Node } else { Touched::None }
+    }
+
+    fn local(&self) -> bool {
+        true
     }
 
     fn helped_by(&self, hint: Hint) -> bool {
@@ -105,31 +143,4 @@ pub(super) fn write(asked: &Requests, out: &mut Fragment) {
 fn amounts(view: &View, column: Option<usize>, slot: usize) -> (i64, i64) {
     let columns = view.columns();
     column.map_or((0, 0), |column| (columns.allocatable(column)[slot], columns.requested(column)[slot]))
-}
-
-/// The mean of the shares that stay free, in hundredths, over the resources that the node has.
-fn free_share(has: [i64; 2], used: [i64; 2]) -> i64 {
-    let (mut sum, mut count) = (0, 0);
-    for (has, used) in has.into_iter().zip(used).filter(|(has, _)| *has != 0) {
-        sum += if used > has {
-            0
-        } else {
-            i64::try_from(i128::from(has - used) * i128::from(MAX_SCORE) / i128::from(has)).unwrap_or(0)
-        };
-        count += 1;
-    }
-    if count == 0 { 0 } else { sum / count }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_share_that_stays_free() {
-        assert_eq!(free_share([4000, 10_000], [3000, 5000]), (25 + 50) / 2);
-        assert_eq!(free_share([4000, 0], [3000, 5000]), 25);
-        assert_eq!(free_share([1000, 1000], [2000, 0]), 50);
-        assert_eq!(free_share([0, 0], [1, 1]), 0);
-    }
 }

@@ -1,8 +1,13 @@
 //! The slow reference: asks about every node, from the objects alone, with nothing kept between decisions. It reads the nodes
 //! and pods of the view and none of its columns, plugins or candidate sets.
 
+mod affinity;
+mod spread;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use orc_core::Name;
 use orc_core::env::Rng;
 use orc_sched::pod::{Effect, HostPort, Taint, Toleration};
 use orc_sched::{NodeInfo, PodInfo, View};
@@ -10,42 +15,68 @@ use orc_sched::{NodeInfo, PodInfo, View};
 /// The node and its score, or how many nodes were refused for each reason.
 pub(crate) type Answer = Result<(String, i64), Vec<(String, usize)>>;
 
-struct Candidate<'a> {
+/// A node with the pods on it.
+#[derive(Clone)]
+pub(crate) struct Candidate<'a> {
     node: &'a NodeInfo,
     pods: Vec<&'a Arc<PodInfo>>,
 }
 
 pub(crate) fn decide(view: &View, pod: &PodInfo, seed: u64) -> Answer {
-    let (mut fitting, mut refused) = (Vec::new(), std::collections::BTreeMap::new());
-    for (slot, node) in view.nodes() {
-        let candidate = Candidate { node, pods: view.pods_on(slot).collect() };
-        let nominated = view
-            .nominations()
-            .filter(|n| n.node == node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority);
-        let mut crowded = Candidate { node, pods: candidate.pods.clone() };
-        crowded.pods.extend(nominated.map(|n| &n.pod));
-        let why = [refusals(&crowded, pod), refusals(&candidate, pod)].into_iter().find(|why| !why.is_empty());
-        match why {
-            None => fitting.push(candidate),
-            Some(why) => why.into_iter().for_each(|text| *refused.entry(text).or_insert(0) += 1),
-        }
-    }
+    let (fitting, refused) = judged(view, pod);
+    let cluster = cluster(view);
     if fitting.is_empty() {
         return Err(refused.into_iter().collect());
     }
-    // Kubernetes normalizes over the nodes that are left when nominated pods are counted in; so does the reference.
-    let scores = scores(&fitting, pod);
+    let scores = scores(view, &cluster, &fitting, pod);
+    let wanted = view.nominations().find(|nominated| nominated.pod.uid == pod.uid).map(|nominated| &nominated.node);
+    if let Some(at) = fitting.iter().position(|at| Some(&cluster[*at].node.name) == wanted) {
+        return Ok((cluster[fitting[at]].node.name.to_string(), scores[at]));
+    }
     let best = *scores.iter().max().unwrap();
     let ties: Vec<_> = scores.iter().zip(&fitting).filter(|(score, _)| **score == best).collect();
-    let chosen = ties[Rng::seeded(seed).below(ties.len() as u64) as usize].1;
-    Ok((chosen.node.name.to_string(), best))
+    let chosen = *ties[Rng::seeded(seed).below(ties.len() as u64) as usize].1;
+    Ok((cluster[chosen].node.name.to_string(), best))
+}
+
+fn cluster(view: &View) -> Vec<Candidate<'_>> {
+    view.nodes().map(|(slot, node)| Candidate { node, pods: view.pods_on(slot).collect() }).collect()
+}
+
+/// The nodes that will do, and how many will not for each reason: alone, and with the pods nominated for the node.
+fn judged(view: &View, pod: &PodInfo) -> (Vec<usize>, BTreeMap<String, usize>) {
+    let cluster = cluster(view);
+    let (mut fitting, mut refused) = (Vec::new(), BTreeMap::new());
+    for at in 0..cluster.len() {
+        let mut crowded = cluster.clone();
+        let nominated = view.nominations().filter(|n| {
+            n.node == cluster[at].node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority
+        });
+        crowded[at].pods.extend(nominated.map(|n| &n.pod));
+        let why = [refusals(view, &cluster, at, pod), refusals(view, &crowded, at, pod)];
+        match why.into_iter().find(|why| !why.is_empty()) {
+            None => fitting.push(at),
+            Some(why) => why.into_iter().for_each(|text| *refused.entry(text).or_insert(0) += 1),
+        }
+    }
+    (fitting, refused)
+}
+
+/// Whether a node would do if these pods had left it.
+pub(crate) fn fits_without(view: &View, node: &str, gone: &[Name], pod: &PodInfo) -> bool {
+    let mut cluster = cluster(view);
+    let at = cluster.iter().position(|at| at.node.name == *node).unwrap();
+    cluster[at].pods.retain(|pod| !gone.contains(&pod.uid));
+    refusals(view, &cluster, at, pod).is_empty()
 }
 
 fn tolerated(pod: &PodInfo, taint: &Taint) -> bool {
     pod.tolerations.iter().any(|toleration: &Toleration| toleration.tolerates(taint))
 }
 
-fn refusals(at: &Candidate, pod: &PodInfo) -> Vec<String> {
+fn refusals(view: &View, cluster: &[Candidate], at: usize, pod: &PodInfo) -> Vec<String> {
+    let at_index = at;
+    let at = &cluster[at];
     let cordon = Taint { key: "node.kubernetes.io/unschedulable".into(), value: "".into(), effect: Effect::NoSchedule };
     if at.node.unschedulable && !tolerated(pod, &cordon) {
         return vec!["node(s) were unschedulable".into()];
@@ -78,23 +109,34 @@ fn refusals(at: &Candidate, pod: &PodInfo) -> Vec<String> {
             why.push(format!("Insufficient {name}"));
         }
     }
+    if why.is_empty() {
+        why.extend(affinity::refusal(view, cluster, at_index, pod));
+    }
+    // The engine asks about classes of nodes after all filters by node.
+    if why.is_empty() {
+        why.extend(spread::refusal(view, cluster, at_index, pod));
+    }
     why
 }
 
-fn scores(fitting: &[Candidate], pod: &PodInfo) -> Vec<i64> {
+fn scores(view: &View, cluster: &[Candidate], fitting: &[usize], pod: &PodInfo) -> Vec<i64> {
+    let near = affinity::scores(view, cluster, fitting, pod);
+    let spread = spread::scores(view, cluster, fitting, pod);
+    let fitting: Vec<&Candidate> = fitting.iter().map(|at| &cluster[*at]).collect();
     let unwelcome = |at: &Candidate| {
         let taints = at.node.taints.iter();
         taints.filter(|taint| taint.effect == Effect::PreferNoSchedule && !tolerated(pod, taint)).count() as i64
     };
-    let most_unwelcome = fitting.iter().map(unwelcome).max().unwrap_or(0);
+    let most_unwelcome = fitting.iter().map(|at| unwelcome(at)).max().unwrap_or(0);
     let preference = |at: &Candidate| pod.rule.preference(&at.node.name, &at.node.labels);
-    let most_preferred = fitting.iter().map(preference).max().unwrap_or(0);
+    let most_preferred = fitting.iter().map(|at| preference(at)).max().unwrap_or(0);
     let score = |at: &Candidate| {
         let taints = if most_unwelcome == 0 { 100 } else { 100 - 100 * unwelcome(at) / most_unwelcome };
         let affinity = if most_preferred == 0 { 0 } else { 100 * preference(at) / most_preferred };
         3 * taints + 2 * affinity + least_allocated(at, pod) + balanced(at, pod)
     };
-    fitting.iter().map(score).collect()
+    let others = near.into_iter().zip(spread).map(|(near, spread)| 2 * near + 2 * spread);
+    fitting.iter().zip(others).map(|(at, others)| score(at) + others).collect()
 }
 
 fn least_allocated(at: &Candidate, pod: &PodInfo) -> i64 {

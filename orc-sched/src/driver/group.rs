@@ -1,0 +1,52 @@
+//! Groups of pods that start whole or not at all.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::report::Report;
+use super::run::Scheduler;
+use crate::pod::PodInfo;
+
+/// What a pod of a group that is not complete is parked under: only more pods of the group help.
+pub(super) const GROUP: &str = "PodGroup";
+
+impl Scheduler {
+    /// Decides about all waiting pods of a pod's group together.
+    pub(super) fn place_group(&mut self, profile: usize, pod: Arc<PodInfo>, now: Timestamp) {
+        let Some(gang) = pod.gang.clone() else { return };
+        let mut pods = self.queue.take_group(&pod);
+        pods.insert(0, pod.clone());
+        let running = self.engine.placed_of_group(&pod);
+        if running + pods.len() < gang.least {
+            let missing = gang.least - running - pods.len();
+            let text = format!("pod group \"{}\" is not complete: {missing} more pods are needed", gang.name);
+            return self.park_group(pods, &[GROUP], &text, now);
+        }
+        let least = gang.least.saturating_sub(running).max(1);
+        match self.engine.decide_group(profile, &pods, least, self.rng.next()) {
+            Ok(placed) => {
+                let mut left = Vec::new();
+                for pod in pods {
+                    match placed.iter().find(|(uid, _)| *uid == pod.uid) {
+                        Some((_, placement)) => self.bind(profile, pod, &placement.node, now),
+                        None => left.push(pod),
+                    }
+                }
+                self.park_group(left, &[], "the pod group has started without this pod: no node has room", now);
+            }
+            Err(error) => {
+                let text = format!("pod group \"{}\" does not fit as a whole: {error}", gang.name);
+                self.park_group(pods, &error.plugins(), &text, now);
+            }
+        }
+    }
+
+    fn park_group(&mut self, pods: Vec<Arc<PodInfo>>, plugins: &[&'static str], text: &str, now: Timestamp) {
+        for pod in pods {
+            self.status.0.lock().unschedulable += 1;
+            self.queue.park(&pod.uid, plugins.to_vec(), now);
+            self.reporter.tell(Report::unschedulable(pod, text.to_owned(), None));
+        }
+    }
+}

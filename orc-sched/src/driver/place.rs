@@ -1,0 +1,93 @@
+//! Placing pods.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use orc_core::{ApiError, Name};
+
+use super::report::Report;
+use super::run::Scheduler;
+use super::way;
+use crate::engine::Reservation;
+use crate::plugin::Hint;
+use crate::pod::PodInfo;
+
+/// The outcome of a way to the API.
+pub(super) type Bound = (Reservation, Arc<PodInfo>, Result<(), ApiError>);
+
+impl Scheduler {
+    /// Decides about a pod.
+    pub(super) fn place(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
+        let Some(profile) = self.engine.profile(&pod.scheduler) else { return self.queue.remove(&pod.uid) };
+        if pod.gang.is_some() {
+            return self.place_group(profile, pod, now);
+        }
+        let decision = self.engine.decide(profile, &pod, self.rng.next());
+        match decision.outcome {
+            Ok(placement) => {
+                tracing::debug!(pod = %pod.key, node = %placement.node, seed = decision.seed, ties = placement.ties, "placed");
+                self.bind(profile, pod, &placement.node, now);
+            }
+            Err(error) => self.unfit(profile, pod, &error, now),
+        }
+    }
+
+    /// Assumes a decision and sends it on its way.
+    pub(super) fn bind(&mut self, profile: usize, pod: Arc<PodInfo>, node: &Name, now: Timestamp) {
+        let reservation = match self.engine.reserve(profile, &pod, node) {
+            Ok(reservation) => reservation,
+            Err(why) => {
+                self.queue.back_off(&pod.uid, now);
+                return self.reporter.tell(Report::failed(pod, why));
+            }
+        };
+        self.status.0.lock().placed += 1;
+        let points = self.engine.profiles()[profile].points.clone();
+        let (client, binder) = (self.env.client.clone(), self.config.binder.clone());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (about, to) = (pod.clone(), reservation.clone());
+        let task = self.env.spawn.spawn(async move {
+            // Nobody listens any more once the scheduler has stopped.
+            let _ = tell.send(way::walk(client, points, binder, about, to).await);
+        });
+        self.binding.push(Box::pin(async move {
+            let outcome =
+                told.await.unwrap_or_else(|_| Err(ApiError::internal("the binding task ended without an answer")));
+            drop(task);
+            (reservation, pod, outcome)
+        }));
+    }
+
+    /// Takes the outcome of a binding in.
+    pub(super) fn settle(&mut self, (reservation, pod, outcome): Bound) {
+        match outcome {
+            Ok(()) => {
+                self.queue.remove(&pod.uid);
+                self.status.0.lock().bound += 1;
+                self.reporter.tell(Report::scheduled(pod, reservation.node));
+            }
+            Err(error) => self.bind_failed(&reservation, pod, &error),
+        }
+    }
+
+    fn bind_failed(&mut self, reservation: &Reservation, pod: Arc<PodInfo>, error: &ApiError) {
+        {
+            let mut status = self.status.0.lock();
+            status.bind_failures += 1;
+            status.last_error = Some(format!("{}: {error}", pod.key));
+        }
+        tracing::debug!(pod = %pod.key, node = %reservation.node, %error, "binding failed");
+        if !self.engine.forget(reservation) {
+            // An event has told of the pod meanwhile: it has a node, or is gone.
+            return;
+        }
+        self.hints.insert(Hint::PodLeft);
+        self.wake();
+        if error.is_not_found() {
+            return self.queue.remove(&pod.uid);
+        }
+        self.queue.back_off(&pod.uid, self.env.clock.now());
+        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
+        self.reporter.tell(Report::failed(pod, message));
+    }
+}

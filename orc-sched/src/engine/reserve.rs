@@ -1,0 +1,95 @@
+//! Facts that are taken for true together with a decision: a volume that is given to a claim, devices that are allocated.
+//!
+//! They count from the moment a pod is assumed, so that the next decision does not give the same away again. The driver writes
+//! them before it binds. News of such an object are put aside until they carry what was assumed, as they tell of a state before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use orc_core::Name;
+
+use super::{Engine, Reservation};
+use crate::facts::{Fact, FactKey};
+use crate::plugin::Hint;
+use crate::pod::PodInfo;
+
+/// Facts that are assumed.
+#[derive(Debug, Default)]
+pub(super) struct Reserved {
+    by_pod: HashMap<Name, Vec<FactKey>>,
+    /// The last news of each, put aside.
+    news: BTreeMap<FactKey, Option<Arc<Fact>>>,
+}
+
+impl Engine {
+    /// Takes a decision for true: the pod counts on the node from now on, and its nomination has served. What its plugins
+    /// assume beside it is in the reservation.
+    ///
+    /// # Errors
+    /// Why a plugin cannot keep what it offered; nothing is assumed then.
+    pub fn reserve(&mut self, profile: usize, pod: &Arc<PodInfo>, node: &Name) -> Result<Reservation, String> {
+        let (mut facts, mut pod) = (Vec::new(), pod.clone());
+        if let Some(slot) = self.view.slot(node) {
+            for (plugin, _) in &self.profiles[profile].plugins {
+                facts.extend(plugin.reserve(&self.view, &pod, slot)?);
+                pod = plugin.settle(&self.view, &pod, slot).map_or(pod, Arc::new);
+            }
+        }
+        for (key, fact) in &facts {
+            let before = self.view.swap_fact(key, Some(fact.clone()));
+            self.reserved.news.entry(key.clone()).or_insert(before);
+            self.reserved.by_pod.entry(pod.uid.clone()).or_default().push(key.clone());
+        }
+        Ok(Reservation { facts, ..self.assume(&pod, node) })
+    }
+
+    /// Takes a fact in, or puts it aside while another is assumed.
+    pub(super) fn fact(&mut self, key: &FactKey, fact: Option<Arc<Fact>>) -> Vec<Hint> {
+        if let Some(news) = self.reserved.news.get_mut(key) {
+            let assumed = self.view.facts().get(key);
+            let carried = fact.as_deref().zip(assumed.map(|fact| &**fact)).is_some_and(|(new, old)| carries(new, old));
+            if !carried {
+                *news = fact;
+                return Vec::new();
+            }
+            self.reserved.news.remove(key);
+        }
+        let before = self.view.swap_fact(key, fact.clone());
+        if before == fact { Vec::new() } else { vec![Hint::Fact(key.kind)] }
+    }
+
+    /// Goes back to what was last heard of the facts assumed for a pod.
+    pub(super) fn release(&mut self, uid: &Name) {
+        for key in self.reserved.by_pod.remove(uid).unwrap_or_default() {
+            if let Some(news) = self.reserved.news.remove(&key) {
+                self.view.swap_fact(&key, news);
+            }
+        }
+    }
+
+    /// The facts of a pod need no longer be taken back: it is on its node.
+    pub(super) fn settle_facts(&mut self, uid: &Name) {
+        self.reserved.by_pod.remove(uid);
+    }
+}
+
+/// Whether news of an object have in them what was assumed of it.
+fn carries(new: &Fact, assumed: &Fact) -> bool {
+    match (new, assumed) {
+        (Fact::DeviceClaim(new), Fact::DeviceClaim(assumed)) => {
+            let of = |claim: &k8s_openapi::api::resource::v1::ResourceClaim| {
+                let status = claim.status.clone().unwrap_or_default();
+                (status.allocation.is_some(), status.reserved_for.map_or(0, |users| users.len()))
+            };
+            of(new) >= of(assumed)
+        }
+        (Fact::Volume(new), Fact::Volume(_)) => {
+            new.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some())
+        }
+        (Fact::Claim(new), Fact::Claim(_)) => {
+            let bound = new.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some());
+            bound || crate::plugins::selected_node(new).is_some()
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,6 @@
+//! The laboratory.
+
+mod input;
+pub mod openb;
+
+pub use input::InputError;

@@ -1,0 +1,13 @@
+//! The experiment of *Beware of fragmentation* (USENIX ATC 2023) on Alibaba's openb trace.
+//!
+//! Nodes and tasks are two tables ([`Trace::read`]). An [`Experiment`] draws an order of tasks and of nodes from a seed, brings
+//! tasks one at a time until the demand for GPU reaches the cluster's capacity, and says how much of it was given out. Nobody
+//! leaves and nobody is tried twice, so that the number is about packing alone.
+
+mod experiment;
+mod inflate;
+mod trace;
+
+pub use experiment::{Experiment, Outcome, Point, UnknownPolicy};
+pub use inflate::arrivals;
+pub use trace::{Task, Trace};
