@@ -11,6 +11,7 @@
 //! | [`convert`] | between the versions of kinds that share storage |
 //! | [`remote`] | speaking to an API server over TLS |
 //! | [`custom`], [`cel`] | schemas and rules of custom resources; the expression language of rules and policies |
+//! | [`metrics`] | what the server measures, and the page `/metrics` |
 //! | [`expiry`] | events are kept for an hour |
 //! | [`fairness`] | who is served when more is asked than can be done at once |
 //! | `fuzzing` (feature) | decoders as functions of bytes, for fuzzers |
@@ -34,6 +35,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod identity;
 pub mod kinds;
+pub mod metrics;
 pub mod openapi;
 pub mod pki;
 pub mod rbac;

@@ -1,4 +1,4 @@
-//! Service routing: from a Service's address to the pods that are ready behind it.
+//! Service routing, from a Service's address to the pods that are ready behind it, and cluster DNS, from its name to the address.
 //!
 //! | module | holds |
 //! |---|---|
@@ -7,9 +7,11 @@
 //! | [`plane`] | [`DataPlane`], what carries the connections |
 //! | [`userspace`] | a data plane of listening sockets, which needs no root and no program |
 //! | [`mod@router`] | the loop that keeps a data plane up to date |
+//! | [`dns`] | names of Services and pods, and the server that answers them |
 //!
-//! Not here yet: nftables, UDP, session affinity, cluster DNS, network policies.
+//! Not here yet: nftables, UDP, session affinity, network policies.
 
+pub mod dns;
 pub mod plane;
 pub mod router;
 pub mod routes;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct UserspaceConfig {
     pub node_address: Ipv4Addr,
     /// Whether cluster addresses can be bound here (see [`claim_network`]).
     pub cluster_addresses: bool,
+    /// Cluster addresses that this process answers at by itself, such as cluster DNS: nothing is opened there.
+    pub served: Vec<IpAddr>,
     /// Starts the accepting tasks.
     pub spawn: Spawner,
 }
@@ -88,8 +90,8 @@ impl Userspace {
     }
 
     fn fronts(&self, port: &PortRoute) -> Vec<Front> {
-        let cluster =
-            port.cluster.iter().filter(|_| self.config.cluster_addresses).map(|address| Front::Cluster(*address));
+        let open = |address: &&SocketAddr| self.config.cluster_addresses && !self.config.served.contains(&address.ip());
+        let cluster = port.cluster.iter().filter(open).map(|address| Front::Cluster(*address));
         cluster.chain(port.node_port.map(Front::Node)).collect()
     }
 
@@ -135,6 +137,10 @@ impl DataPlane for Userspace {
         self.close(service, to);
         let mut first = None;
         for port in to.iter().flat_map(|routes| &routes.ports) {
+            let is_served = |address: &SocketAddr| self.config.served.contains(&address.ip());
+            if port.protocol != Protocol::Tcp && port.node_port.is_none() && port.cluster.iter().any(is_served) {
+                continue;
+            }
             if port.protocol != Protocol::Tcp {
                 let (service, protocol) = (service.clone(), format!("{:?}", port.protocol));
                 first.get_or_insert(RouteError::Protocol { service, port: port.name.clone(), protocol });
@@ -268,6 +274,7 @@ mod tests {
             host: Arc::new(Here),
             node_address: Ipv4Addr::LOCALHOST,
             cluster_addresses: false,
+            served: Vec::new(),
             spawn: Spawner::new(),
         });
         let (a, b) = (server("a").await, server("b").await);

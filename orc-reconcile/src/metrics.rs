@@ -124,7 +124,7 @@ pub fn write(text: &mut Text, loops: &[LoopStatus], now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconciler::{Failure, Next};
+    use crate::reconciler::Failure;
     use crate::{Backoff, Queue};
     use orc_core::env::Rng;
 

@@ -15,6 +15,18 @@ pub struct Args {
     /// How much to log: error, warn, info, debug, trace, or a filter such as `orc_api=debug`.
     #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
     pub log: String,
+    /// How log lines are written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The subcommands.
@@ -32,10 +44,16 @@ pub enum Command {
     Delete(DeleteArgs),
     /// Print a container's log.
     Logs(LogsArgs),
+    /// Show how a running cluster does.
+    Status(StatusArgs),
+    /// Print the address of the cluster's web page, with a token that lasts an hour and may only read.
+    Ui(UiArgs),
     /// Write everything that a running cluster stores into a file, at one revision.
     Backup(BackupArgs),
     /// Make the data folder of a new cluster from a backup.
     Restore(RestoreArgs),
+    /// Compare scheduling policies on a trace or a workload, without a cluster.
+    Simulate(crate::simulate::SimulateArgs),
     /// Say which version this is.
     Version,
     /// Print the administrator's kubeconfig of a data folder.
@@ -86,6 +104,9 @@ pub struct ClusterArgs {
     /// Encrypt at start what the first provider of that file has not: after a key was added in front, or taken away.
     #[arg(long, requires = "encryption_provider_config")]
     pub encryption_rewrite: bool,
+    /// Read that file again each minute; what changed counts for new writes and for all reads.
+    #[arg(long, value_name = "BOOL", requires = "encryption_provider_config", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub encryption_provider_config_automatic_reload: bool,
 }
 
 /// Priority and fairness; the flags are kube-apiserver's.
@@ -132,7 +153,7 @@ pub struct EtcdArgs {
 #[derive(clap::Args, Debug, Clone)]
 pub struct AuditArgs {
     /// What is written down: a file with a Policy of audit.k8s.io/v1.
-    #[arg(long = "audit-policy-file", value_name = "FILE", requires = "path")]
+    #[arg(long = "audit-policy-file", value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Where to: one JSON event a line; `-` for standard output.
     #[arg(long = "audit-log-path", value_name = "FILE", requires = "policy")]
@@ -149,6 +170,64 @@ pub struct AuditArgs {
     /// Whether requests wait until their event is written (blocking) or not (batch).
     #[arg(long = "audit-log-mode", value_enum, default_value_t = AuditMode::Blocking)]
     pub mode: AuditMode,
+    /// A server that events are sent to.
+    #[command(flatten)]
+    pub webhook: AuditWebhookArgs,
+}
+
+/// The server that audit events are sent to; the flags are kube-apiserver's.
+#[derive(clap::Args, Debug, Clone)]
+pub struct AuditWebhookArgs {
+    /// Send events to the server that this file describes, in the form of a kubeconfig.
+    #[arg(long = "audit-webhook-config-file", value_name = "FILE", requires = "policy")]
+    pub config: Option<PathBuf>,
+    /// Whether requests wait until their event was sent (blocking) or not (batch).
+    #[arg(long = "audit-webhook-mode", value_enum, default_value_t = AuditMode::Batch)]
+    pub webhook_mode: AuditMode,
+    /// Events that may wait at a time; more are lost.
+    #[arg(long = "audit-webhook-batch-buffer-size", value_name = "N", default_value_t = 10_000)]
+    pub buffer: usize,
+    /// Events of a batch.
+    #[arg(long = "audit-webhook-batch-max-size", value_name = "N", default_value_t = 400)]
+    pub batch: usize,
+    /// How long a batch waits for more events, such as 30s or 500ms.
+    #[arg(long = "audit-webhook-batch-max-wait", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub wait: std::time::Duration,
+    /// Whether batches a second are bounded.
+    #[arg(long = "audit-webhook-batch-throttle-enable", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub throttle: bool,
+    /// Batches a second.
+    #[arg(long = "audit-webhook-batch-throttle-qps", value_name = "N", default_value_t = 10.0)]
+    pub qps: f64,
+    /// Batches that may go at once.
+    #[arg(long = "audit-webhook-batch-throttle-burst", value_name = "N", default_value_t = 15)]
+    pub burst: u32,
+    /// The pause before a batch is sent again.
+    #[arg(long = "audit-webhook-initial-backoff", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub backoff: std::time::Duration,
+}
+
+impl Default for AuditWebhookArgs {
+    fn default() -> Self {
+        let seconds = std::time::Duration::from_secs;
+        Self {
+            config: None,
+            webhook_mode: AuditMode::Batch,
+            buffer: 10_000,
+            batch: 400,
+            wait: seconds(30),
+            throttle: true,
+            qps: 10.0,
+            burst: 15,
+            backoff: seconds(10),
+        }
+    }
+}
+
+/// A duration as jiff reads it: `30s`, `1m30s`, `500ms`.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let read: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    std::time::Duration::try_from(read).map_err(|_| "it is negative".to_owned())
 }
 
 /// Whether requests wait for the audit log.
@@ -162,7 +241,8 @@ pub enum AuditMode {
 
 impl Default for AuditArgs {
     fn default() -> Self {
-        Self { policy: None, path: None, max_age: 0, max_backup: 0, max_size: 0, mode: AuditMode::Blocking }
+        let (mode, webhook) = (AuditMode::Blocking, AuditWebhookArgs::default());
+        Self { policy: None, path: None, max_age: 0, max_backup: 0, max_size: 0, mode, webhook }
     }
 }
 
@@ -297,6 +377,34 @@ pub struct LogsArgs {
     pub tail: Option<u64>,
 }
 
+/// Flags of `orc status`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct StatusArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = StatusOutput::Table)]
+    pub output: StatusOutput,
+}
+
+/// How a status is printed.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusOutput {
+    /// Lines and a table.
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// Flags of `orc ui`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct UiArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
 /// Flags of `orc backup`.
 #[derive(clap::Args, Debug, Clone)]
 pub struct BackupArgs {
@@ -344,6 +452,7 @@ impl ClusterArgs {
             fairness: FairnessArgs::default(),
             encryption_provider_config: None,
             encryption_rewrite: false,
+            encryption_provider_config_automatic_reload: false,
         }
     }
 }
@@ -361,6 +470,11 @@ impl ServiceCidr {
     /// The address of the `kubernetes` Service: the first one after the network's own.
     pub fn api(self) -> std::net::Ipv4Addr {
         std::net::Ipv4Addr::from(u32::from(self.base) + 1)
+    }
+
+    /// The address of cluster DNS: the tenth one, where kubeadm puts it.
+    pub fn dns(self) -> std::net::Ipv4Addr {
+        std::net::Ipv4Addr::from(u32::from(self.base) + 10)
     }
 }
 

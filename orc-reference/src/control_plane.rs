@@ -6,23 +6,29 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use orc_api::audit::{Audit, Log, LogConfig, Mode, Policy};
+use orc_api::audit::{Audit, Log, LogConfig, Mode, Policy, Webhook, WebhookConfig};
 use orc_api::bootstrap::{self, ApiEndpoint};
 use orc_api::certificates::Authority;
 use orc_api::fairness::{Fairness, FairnessOptions};
+use orc_api::http::Extra;
 use orc_api::identity::service_account::{ServiceAccountTokens, Signer};
 use orc_api::identity::{StaticTokens, TokenAuthenticator};
+use orc_api::metrics::{self as api_metrics, MeteredBackend};
 use orc_api::pki::Pki;
+use orc_api::remote::Kubeconfig;
 use orc_api::{ApiConfig, ApiService, Identity, Registry, RegistryOptions};
 use orc_core::env::System;
+use orc_core::metrics::Sources;
 use orc_core::{ApiError, ObjectKey, ResourceId};
 use orc_store::client::Freshness;
 use orc_store::{NodeDialer, NodeService, Store};
 use tokio::net::TcpListener;
 
-use crate::args::{AuditArgs, AuditMode, ClusterArgs, FairnessArgs};
+use crate::args::{AuditArgs, AuditMode, AuditWebhookArgs, ClusterArgs, FairnessArgs};
+use crate::board::Board;
 use crate::data_dir::DataDir;
-use crate::{aggregation, backup, kubeconfig, progress, storage};
+use crate::status::{self, Status};
+use crate::{aggregation, backup, health, kubeconfig, metrics, page, progress, storage};
 
 /// The range of node ports.
 pub const NODE_PORTS: (u16, u16) = (30000, 32767);
@@ -53,6 +59,8 @@ pub struct ControlPlane {
     pub shared: bool,
     /// What this server calls itself among others; different at every start.
     pub identity: String,
+    /// What runs here.
+    pub board: Board,
 }
 
 /// Runs the API server and the store until a signal.
@@ -65,6 +73,7 @@ pub async fn run(args: ClusterArgs) -> anyhow::Result<()> {
     let plane = start(&args, data, listener, &[], Arc::new(NoNodes)).await?;
     progress::ready(&plane);
     stopped().await?;
+    plane.board.stop();
     plane.registry.store().close();
     Ok(())
 }
@@ -100,7 +109,8 @@ pub async fn start(
     let audit = audit(args, &system)?;
     let seats = seats(args.fairness)?;
     let storage = storage::open(args, &data, &system).await?;
-    let store = Store::open(storage.backend, Registry::fields(), system.clone()).await?;
+    let backend = MeteredBackend::new(storage.backend, system.clock.clone());
+    let store = Store::open(backend.clone(), Registry::fields(), system.clone()).await?;
     let address = listener.local_addr()?;
     let mut addresses = server_addresses(address.ip(), args.service_cidr.api(), inside);
     addresses.extend(args.advertise_address);
@@ -118,6 +128,7 @@ pub async fn start(
     let admin = registry.client(Identity::admin(), "orc");
     bootstrap::ensure(&admin, ApiEndpoint { cluster_ip: cidr.api(), service_cidr: (cidr.base, cidr.bits) }).await?;
     orc_api::aggregation::ensure(&admin, &system.clock).await?;
+    page::ensure(&admin).await?;
     let claims = registry.clone();
     system.spawn.detach(async move { claims.keep_claims().await });
     system.spawn.detach(orc_api::expiry::run(store.clone(), system.clock.clone(), orc_api::expiry::TTL));
@@ -125,14 +136,37 @@ pub async fn start(
     let mut authenticators: Vec<Arc<dyn TokenAuthenticator>> = vec![Arc::new(accounts)];
     authenticators.extend(tokens.map(|tokens| Arc::new(tokens) as Arc<dyn TokenAuthenticator>));
     let aggregator = aggregation::start(&registry, &admin, &pki, nodes.clone(), &system).await?;
+    let (board, sources) = (Board::new(system.clock.clone()), Sources::default());
+    let identity = format!("{}_{}", host_name(), system.ids.uid());
+    let status = Arc::new(Status {
+        board: board.clone(),
+        registry: registry.clone(),
+        backend: backend.clone(),
+        folder: (!storage.shared).then(|| data.store()),
+        identity: identity.clone(),
+        requests: Default::default(),
+    });
+    let extras: [(&str, Arc<dyn Extra>); 5] = [
+        (backup::PATH, backup::of(storage.kept)),
+        (api_metrics::PATH, api_metrics::page(sources.clone())),
+        (status::PATH, status.clone()),
+        (page::PATH, page::files()),
+        (page::ROOT, page::files()),
+    ];
     let config = ApiConfig {
         registry: registry.clone(),
         tokens: authenticators,
         nodes,
         clock: system.clock.clone(),
-        extras: [(backup::PATH.to_owned(), backup::of(storage.kept))].into(),
+        extras: extras.map(|(path, extra)| (path.to_owned(), extra)).into(),
     };
-    let service = ApiService::new(config).with_aggregator(aggregator);
+    let checks = health::checks(&board, backend.clone());
+    let service = ApiService::new(config).with_aggregator(aggregator).with_checks(checks);
+    *status.requests.lock() = Some(service.metrics().clone());
+    sources.add(service.metrics().clone());
+    sources.add(api_metrics::of_store(registry.store().clone()));
+    sources.add(backend);
+    metrics::add(&sources, &board);
     let service = match audit {
         Some(audit) => service.with_audit(audit),
         None => service,
@@ -150,11 +184,24 @@ pub async fn start(
     let url = format!("https://{}", reachable(address));
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| data.kubeconfig());
     kubeconfig::write(&kubeconfig, &url, &pki)?;
-    let identity = format!("{}_{}", host_name(), system.ids.uid());
     let shared = storage.shared;
     let authority = Arc::new(Authority::new(&pki.ca)?);
     let ca = pki.ca.certificate;
-    Ok(ControlPlane { registry, service, acceptor, ca, authority, signer, system, url, kubeconfig, data, shared, identity })
+    Ok(ControlPlane {
+        registry,
+        service,
+        acceptor,
+        ca,
+        authority,
+        signer,
+        system,
+        url,
+        kubeconfig,
+        data,
+        shared,
+        identity,
+        board,
+    })
 }
 
 /// Servers that share a store must share the authority too, or each other's clients and nodes cannot trust them.
@@ -189,16 +236,41 @@ fn seats(args: FairnessArgs) -> anyhow::Result<Option<u32>> {
 
 /// The audit log that the flags name.
 fn audit(args: &ClusterArgs, system: &System) -> anyhow::Result<Option<Arc<Audit>>> {
-    let AuditArgs { policy, path, max_age, max_backup, max_size, mode } = &args.audit;
-    let (Some(policy), Some(path)) = (policy, path) else { return Ok(None) };
+    let AuditArgs { policy, path, max_age, max_backup, max_size, mode, webhook } = &args.audit;
+    let Some(policy) = policy else { return Ok(None) };
+    anyhow::ensure!(
+        path.is_some() || webhook.config.is_some(),
+        "--audit-policy-file needs --audit-log-path or --audit-webhook-config-file: events must go somewhere"
+    );
     let text = std::fs::read_to_string(policy)
         .with_context(|| format!("the audit policy {} cannot be read", policy.display()))?;
     let policy = Policy::parse(&text).with_context(|| format!("the audit policy {}", policy.display()))?;
-    let mode = if *mode == AuditMode::Batch { Mode::Batch } else { Mode::Blocking };
     let (max_age_days, max_backups, max_size_mb) = (*max_age, *max_backup, *max_size);
-    let config = LogConfig { max_age_days, max_backups, max_size_mb, mode, ..LogConfig::new(path) };
-    let log = Log::open(&config, system.clock.clone())?;
-    Ok(Some(Audit::new(policy, log, system.clone())))
+    let log = path.as_ref().map(|path| {
+        let config =
+            LogConfig { max_age_days, max_backups, max_size_mb, mode: audit_mode(*mode), ..LogConfig::new(path) };
+        Log::open(&config, system.clock.clone())
+    });
+    let (log, webhook) = (log.transpose()?, audit_webhook(webhook, system)?);
+    Ok(Some(Arc::new(Audit { policy, log, webhook, system: system.clone() })))
+}
+
+fn audit_mode(mode: AuditMode) -> Mode {
+    if mode == AuditMode::Batch { Mode::Batch } else { Mode::Blocking }
+}
+
+fn audit_webhook(args: &AuditWebhookArgs, system: &System) -> anyhow::Result<Option<Webhook>> {
+    let Some(file) = &args.config else { return Ok(None) };
+    let config = WebhookConfig {
+        mode: audit_mode(args.webhook_mode),
+        buffer: args.buffer,
+        batch: args.batch,
+        wait: args.wait,
+        throttle: args.throttle.then_some((args.qps, args.burst)),
+        backoff: args.backoff,
+    };
+    let to = Kubeconfig::read(file).context("--audit-webhook-config-file")?;
+    Ok(Some(Webhook::start(to, &config, system).with_context(|| file.display().to_string())?))
 }
 
 fn static_tokens(args: &ClusterArgs) -> anyhow::Result<Option<StaticTokens>> {

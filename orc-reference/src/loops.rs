@@ -3,7 +3,7 @@
 //! Where several servers share one store, the loops that need to run once in a cluster run in the server that is elected
 //! for them, under the leases and identities that kube-controller-manager and kube-scheduler have.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -16,11 +16,12 @@ use orc_net::{Userspace, UserspaceConfig};
 use orc_reconcile::CancellationToken;
 use orc_reconcile::controllers::{self, ControllersConfig};
 use orc_reconcile::election::{self, ElectionConfig, Standing};
-use orc_sched::driver::SchedulerConfig;
+use orc_sched::driver::{Scheduler, SchedulerConfig};
 use orc_store::Env;
 use tokio::sync::watch;
 
 use crate::aggregation::ApiMetrics;
+use crate::board::{Board, Term};
 use crate::certificates::ClusterAuthority;
 use crate::control_plane::ControlPlane;
 use crate::nodes::{NodeNet, OnHost};
@@ -39,6 +40,7 @@ pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
         ca: plane.ca.clone(),
         authority: plane.authority.clone(),
         signer: plane.signer.clone(),
+        board: plane.board.clone(),
     };
     let mut tasks = Vec::new();
     for (name, what) in [(CONTROLLERS, "controllers"), (SCHEDULER, "scheduler")] {
@@ -48,6 +50,7 @@ pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
             let env = parts_env(plane, name);
             let config = ElectionConfig::new(name, plane.identity.clone());
             let standing = watch::Sender::new(Standing::default());
+            plane.board.election(name, standing.subscribe());
             tasks.push(plane.system.spawn.spawn(election::run(env, config, standing, stop.clone(), work)));
             progress::started(what, &format!("in the server that holds the lease {name}"));
         } else {
@@ -58,17 +61,28 @@ pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
     tasks
 }
 
-/// Starts what runs on every machine that has nodes: the routing of Services.
-pub fn start_router(plane: &ControlPlane, net: &NodeNet, stop: &CancellationToken) -> Task {
-    let env = env(&plane.registry, &plane.system, Identity::user("system:kube-proxy", &[]));
+/// The environment of what runs on every machine that has nodes: its caches are shared by routing and DNS.
+pub fn network_env(plane: &ControlPlane) -> Env {
+    parts_env(plane, "kube-proxy")
+}
+
+/// Starts the routing of Services. `served` are cluster addresses that something else in this process answers at.
+pub fn start_router(plane: &ControlPlane, net: &NodeNet, env: &Env, served: Vec<IpAddr>, stop: &CancellationToken) -> Task {
     let data_plane = Userspace::new(UserspaceConfig {
         host: Arc::new(OnHost(net.host_ports.clone())),
         node_address: Ipv4Addr::UNSPECIFIED,
         cluster_addresses: net.services,
+        served,
         spawn: plane.system.spawn.clone(),
     });
     progress::started("services", "user-space routing");
-    plane.system.spawn.spawn(orc_net::router(&env, Arc::new(data_plane)).run(stop.clone()))
+    let router = orc_net::router(env, Arc::new(data_plane));
+    let (status, stop) = (router.status(), stop.clone());
+    let begun = plane.board.begin("service-router", Arc::new(move || status.read()));
+    plane.system.spawn.spawn(async move {
+        let _begun = begun;
+        router.run(stop).await;
+    })
 }
 
 /// What the loops of a term are made of.
@@ -80,6 +94,7 @@ struct Parts {
     ca: String,
     authority: Arc<Authority>,
     signer: Arc<Signer>,
+    board: Board,
 }
 
 impl Parts {
@@ -87,10 +102,17 @@ impl Parts {
     fn work(self, name: &'static str, stop: CancellationToken) -> BoxFuture<'static, ()> {
         if name == SCHEDULER {
             let env = env(&self.registry, &self.system, Identity::user("system:kube-scheduler", &[]));
-            return orc_sched::driver::run(env, SchedulerConfig::default(), stop).boxed();
+            let scheduler = Scheduler::new(env, SchedulerConfig::default());
+            let (begun, term) = self.board.begin_scheduler(scheduler.status());
+            return async move {
+                let (_term, _begun) = (term, begun);
+                scheduler.run(stop).await;
+            }
+            .boxed();
         }
         async move {
-            let running = futures::future::join_all(self.controllers(&stop).into_iter().map(Task::join)).await;
+            let (_term, tasks) = self.controllers(&stop);
+            let running = futures::future::join_all(tasks.into_iter().map(Task::join)).await;
             for error in running.into_iter().filter_map(Result::err) {
                 tracing::error!(error, "a control loop ended");
             }
@@ -99,7 +121,7 @@ impl Parts {
     }
 
     /// The built-in controllers: each writes as its own service account, and all read from the same caches.
-    fn controllers(&self, stop: &CancellationToken) -> Vec<Task> {
+    fn controllers(&self, stop: &CancellationToken) -> (Term, Vec<Task>) {
         let shared = env(&self.registry, &self.system, Identity::user("system:kube-controller-manager", &[]));
         let env_for = |name: &str| match name {
             controllers::TOKEN_CONTROLLER => shared.clone(),
@@ -119,7 +141,17 @@ impl Parts {
             tokens: Some(Arc::new(SecretTokens(self.signer.clone()))),
         };
         let specs = controllers::all(env_for, config);
-        specs.into_iter().map(|spec| self.system.spawn.spawn((spec.run)(stop.clone()))).collect()
+        let term = self
+            .board
+            .begin_controllers(shared.caches.clone(), specs.iter().map(|spec| spec.name.to_owned()).collect());
+        let tasks = specs.into_iter().map(|spec| {
+            let (begun, running) = (self.board.begin(spec.name, spec.status), (spec.run)(stop.clone()));
+            self.system.spawn.spawn(async move {
+                let _begun = begun;
+                running.await;
+            })
+        });
+        (term, tasks.collect())
     }
 }
 

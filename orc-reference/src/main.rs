@@ -7,16 +7,23 @@
 mod aggregation;
 mod args;
 mod backup;
+mod board;
 mod certificates;
 mod client;
 mod control_plane;
 mod data_dir;
+mod dns;
+mod health;
 mod kubeconfig;
 mod logging;
 mod loops;
+mod metrics;
 mod nodes;
+mod page;
 mod progress;
 mod servers;
+mod status;
+mod simulate;
 mod storage;
 mod tokens;
 mod up;
@@ -50,8 +57,11 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Apply(apply) => up::runtime()?.block_on(client::apply::run(apply)),
         Command::Delete(delete) => up::runtime()?.block_on(client::delete::run(delete)),
         Command::Logs(logs) => up::runtime()?.block_on(client::logs::run(logs)),
+        Command::Status(args) => up::runtime()?.block_on(client::status::run(args)),
+        Command::Ui(args) => up::runtime()?.block_on(client::ui::run(args)),
         Command::Backup(args) => up::runtime()?.block_on(client::backup::run(args)),
         Command::Restore(args) => client::restore::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Version => {
             anstream::println!("orc {} (Kubernetes v1.36)", env!("CARGO_PKG_VERSION"));
             Ok(())

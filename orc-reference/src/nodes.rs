@@ -1,6 +1,6 @@
 //! The nodes of this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use orc_api::Identity;
 use orc_core::ApiError;
 use orc_core::env::Task;
 use orc_net::Listen;
+use orc_net::dns::DnsServer;
 use orc_reconcile::CancellationToken;
 use orc_runtime::agent::{Agent, AgentConfig, stop_pods};
 use orc_runtime::pod_net::{Cidr, InstanceId, Network};
@@ -134,6 +135,11 @@ impl NodeNet {
         self.ranges.node(1).ok().map(|range| range.gateway())
     }
 
+    /// The range that all pod networks are cut from.
+    pub fn pod_range(&self) -> (Ipv4Addr, u8) {
+        (self.ranges.base, 16)
+    }
+
     /// Whether the API listens on all addresses of this network.
     pub fn api_is_everywhere(&self, plane: &ControlPlane) -> bool {
         !self.host_ports.is_relayed() && !plane.url.contains("127.0.0.1")
@@ -187,6 +193,7 @@ pub async fn start(
     plane: &ControlPlane,
     net: &NodeNet,
     entered: &Entered,
+    dns: Option<&DnsServer>,
     dialer: &LocalNodes,
     stop: &CancellationToken,
 ) -> anyhow::Result<Nodes> {
@@ -194,7 +201,8 @@ pub async fn start(
     for number in 1..=args.nodes {
         let name = format!("node-{number}");
         let range = net.ranges.node(number)?;
-        let config = agent_config(args, plane, net, &name, range);
+        let mut config = agent_config(args, plane, net, &name, range);
+        config.cluster_dns = dns.iter().map(|server| server.address().ip()).collect();
         let runtime = runtime(args, plane, net, entered, &name, range).await?;
         let agent = Agent::new(config, node_env(plane, &name), runtime.clone());
         runtimes.push(runtime);
@@ -270,29 +278,50 @@ fn node_env(plane: &ControlPlane, name: &str) -> Env {
     Env::new(Arc::new(plane.registry.client(identity, "kubelet")), &plane.system)
 }
 
-/// Waits until a node is Ready.
+/// How long to wait for the next node; a start of many goes on as long as there are more.
+const NEXT_NODE: Duration = Duration::from_secs(60);
+
+/// Waits until all nodes of this process are Ready.
 ///
 /// # Errors
-/// When none is within a minute.
-pub async fn wait_ready(plane: &ControlPlane, stop: &CancellationToken) -> anyhow::Result<()> {
+/// When none is within a minute. Where some are, the cluster can be used, and the rest are left to come later.
+pub async fn wait_ready(plane: &ControlPlane, wanted: usize, stop: &CancellationToken) -> anyhow::Result<()> {
     let env = Env::new(Arc::new(plane.registry.client(Identity::admin(), "orc")), &plane.system);
     let nodes = env.caches.typed::<Node>();
     let (_, mut changes) = nodes.cache().subscribe();
-    let ready = async {
-        while !nodes.list().iter().any(|node| is_ready(node)) {
-            match changes.next().await {
-                Some(CacheEvent::Changed(_) | CacheEvent::Lagged) => {}
-                None => return,
-            }
+    let bar = progress::joining(wanted);
+    let mut ready = BTreeSet::new();
+    let take = |node: &Node, ready: &mut BTreeSet<String>| {
+        if is_ready(node) && ready.insert(node.metadata.name.clone().unwrap_or_default()) {
+            bar.set_position(ready.len() as u64);
         }
     };
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Ok(()),
-        waited = tokio::time::timeout(Duration::from_secs(60), ready) => {
-            waited.context("no node became Ready within a minute; run again with --log info to see why")
+    nodes.list().iter().for_each(|node| take(node, &mut ready));
+    while ready.len() < wanted {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            next = tokio::time::timeout(NEXT_NODE, changes.next()) => next,
+        };
+        match next {
+            Ok(Some(CacheEvent::Changed(change))) => {
+                if let Some(Ok(node)) = change.after.map(|after| after.view::<Node>()) {
+                    take(&node, &mut ready);
+                }
+            }
+            Ok(Some(CacheEvent::Lagged)) => nodes.list().iter().for_each(|node| take(node, &mut ready)),
+            Ok(None) => break,
+            Err(_) if ready.is_empty() => {
+                anyhow::bail!("no node became Ready within a minute; run again with --log info to see why")
+            }
+            Err(_) => {
+                tracing::warn!(ready = ready.len(), wanted, "some nodes are not Ready yet");
+                break;
+            }
         }
     }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 fn is_ready(node: &Node) -> bool {

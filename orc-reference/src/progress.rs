@@ -53,6 +53,19 @@ pub fn reading_store() -> ProgressHook {
     })
 }
 
+/// Nodes from which on a person would wonder what takes so long.
+const MANY: usize = 50;
+
+/// A line about the start of many nodes, where there is a terminal.
+pub fn joining(nodes: usize) -> ProgressBar {
+    if nodes < MANY {
+        return ProgressBar::hidden();
+    }
+    let template = "  starting nodes: {pos} of {len} {wide_bar} {elapsed}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(nodes as u64), ProgressDrawTarget::stderr()).with_style(style)
+}
+
 /// What to type next.
 pub fn next(plane: &ControlPlane) {
     let file = plane.kubeconfig.display();

@@ -26,8 +26,9 @@ const GONE: Duration = Duration::from_secs(30);
 /// Its lease is deleted after so long.
 const FORGOTTEN: Duration = Duration::from_secs(300);
 /// The label of servers' leases, and its value, as kube-apiserver's.
-const LABEL: (&str, &str) = ("apiserver.kubernetes.io/identity", "kube-apiserver");
-const ENDPOINT: &str = "apiserver.orc/endpoint";
+pub const LABEL: (&str, &str) = ("apiserver.kubernetes.io/identity", "kube-apiserver");
+/// The annotation that says where a server is reached.
+pub const ENDPOINT: &str = "apiserver.orc/endpoint";
 
 /// Keeps the endpoints of the Service `kubernetes`, until it is dropped.
 pub async fn run(plane_env: Env, own: SocketAddr, identity: Option<String>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use orc_core::env::System;
 use orc_store::Backend;
-use orc_store::backend::{DurableBackend, DurableConfig, EncryptedBackend, EncryptionConfig};
+use orc_store::backend::{DurableBackend, DurableConfig, EncryptedBackend, EncryptionConfig, RELOAD_EVERY};
 use zeroize::Zeroizing;
 
 use crate::args::{ClusterArgs, EtcdArgs};
@@ -38,7 +38,14 @@ pub async fn open(args: &ClusterArgs, data: &DataDir, system: &System) -> anyhow
         let count = sealed.rewrite().await?;
         tracing::info!(count, "values were written anew for the first provider of the encryption configuration");
     }
-    Ok(Storage { backend: Arc::new(sealed), kept, shared })
+    let sealed = Arc::new(sealed);
+    if args.encryption_provider_config_automatic_reload
+        && let Some(path) = args.encryption_provider_config.clone()
+    {
+        let (backend, clock) = (sealed.clone(), system.clock.clone());
+        system.spawn.detach(async move { backend.follow(path, clock, RELOAD_EVERY).await });
+    }
+    Ok(Storage { backend: sealed, kept, shared })
 }
 
 /// Reads an EncryptionConfiguration.

@@ -16,7 +16,7 @@ use crate::client::{apply, manifest};
 use crate::control_plane::{self, ControlPlane};
 use crate::data_dir::DataDir;
 use crate::nodes::{LocalNodes, NodeNet, PodRanges};
-use crate::{loops, nodes, progress, servers};
+use crate::{dns, loops, nodes, progress, servers};
 
 /// How long the loops may take to end.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -61,18 +61,23 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     let inside = inner_api(&plane, &net, args.cluster.listen.port()).await?;
     let stop = CancellationToken::new();
     let mut loops = loops::start(&plane, &stop);
+    let mut dns = None;
     if args.nodes > 0 {
-        loops.push(loops::start_router(&plane, &net, &stop));
+        let env = loops::network_env(&plane);
+        dns = dns::start(&plane, &net, &env, &args).await?;
+        let served = dns.iter().map(|server| server.address().ip()).collect();
+        loops.push(loops::start_router(&plane, &net, &env, served, &stop));
     }
     loops.extend(endpoints(&plane, &args.cluster, inside.map(|port| SocketAddr::new(gateway, port))));
-    let nodes = nodes::start(&args, &plane, &net, &entered, &dialer, &stop).await?;
+    let nodes = nodes::start(&args, &plane, &net, &entered, dns.as_ref(), &dialer, &stop).await?;
     if args.nodes + args.sim_nodes > 0 {
-        nodes::wait_ready(&plane, &stop).await?;
+        nodes::wait_ready(&plane, usize::from(args.nodes + args.sim_nodes), &stop).await?;
     }
     progress::ready(&plane);
     apply_files(&args, &plane).await?;
     progress::next(&plane);
     control_plane::stopped().await?;
+    plane.board.stop();
     progress::stopping(args.leave_pods);
     stop.cancel();
     // The loops go first: nothing shall be started again while the pods end.

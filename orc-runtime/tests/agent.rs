@@ -1,83 +1,19 @@
 //! The node agent over the process runtime: real programs, an in-memory API.
 
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
+use cluster::*;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use orc_core::env::System;
-use orc_reconcile::CancellationToken;
-use orc_runtime::agent::{Agent, AgentConfig};
-use orc_store::backend::MemoryBackend;
+use orc_store::Api;
 use orc_store::client::DeleteOptions;
-use orc_store::dialer::Body;
-use orc_store::{Api, Env, LocalClient, NodeService, Store};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::*;
-use tower::ServiceExt;
 
 fn before_main() {}
-
-async fn env() -> Env {
-    let system = System::real();
-    let fields: Arc<[String]> = Arc::new(["spec.nodeName".to_owned()]);
-    let fields_of = Arc::new(move |_: &orc_core::ResourceId| fields.clone());
-    let store = Store::open(Arc::new(MemoryBackend::new()), fields_of, system.clone()).await.unwrap();
-    Env::new(Arc::new(LocalClient::new(store, &system)), &system)
-}
-
-struct Running {
-    service: NodeService,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
-
-async fn agent(node: &Node, env: &Env) -> Running {
-    let mut config = AgentConfig::new("n1", node.dir.path().join("agent"));
-    config.addresses = vec!["192.0.2.1".parse().unwrap()];
-    let agent = Agent::new(config, env.clone(), Arc::new(node.runtime().await));
-    let (service, stop) = (agent.service(), CancellationToken::new());
-    Running { service, stop: stop.clone(), task: tokio::spawn(agent.run(stop)) }
-}
-
-async fn create(env: &Env, name: &str, mut spec: Value) -> Api<Pod> {
-    spec["nodeName"] = json!("n1");
-    let pod = json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec});
-    let pods: Api<Pod> = Api::namespaced(env.client.clone(), "default");
-    pods.create(&serde_json::from_value(pod).unwrap()).await.unwrap();
-    pods
-}
-
-async fn until(pods: &Api<Pod>, name: &str, wanted: impl Fn(&Pod) -> bool) -> Arc<Pod> {
-    for _ in 0..400 {
-        if let Some(pod) = pods.get_opt(name).await.unwrap()
-            && wanted(&pod)
-        {
-            return pod;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let pod = pods.get_opt(name).await.unwrap();
-    panic!("{name} was never so: {}", serde_json::to_string_pretty(&pod).unwrap());
-}
-
-fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-async fn logs(service: &NodeService, path: &str) -> String {
-    let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
-    let request = http::Request::get(path).body(Body::new(body)).unwrap();
-    let response = service.clone().oneshot(request).await.unwrap();
-    String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()).into_owned()
-}
 
 #[test]
 fn a_server_is_probed_logged_and_survives_the_agent() {

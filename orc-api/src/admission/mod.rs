@@ -12,6 +12,8 @@ pub mod matching;
 pub mod mutation;
 pub mod pod_security;
 pub mod policy;
+pub mod type_check;
+pub mod types;
 pub mod variables;
 pub mod webhook;
 

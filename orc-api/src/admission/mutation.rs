@@ -1,7 +1,7 @@
 //! The mutations of a MutatingAdmissionPolicy.
 
-use orc_core::patch::{apply_json, apply_merge, apply_strategic};
-use orc_core::schema::MessageRef;
+use orc_core::apply::{Place, overlay};
+use orc_core::patch::apply_json;
 use serde_json::Value as Json;
 
 use crate::cel::{Activation, Budget, Environment, Program, convert};
@@ -32,29 +32,34 @@ impl Mutation {
         Self { form, program: program.map_err(|error| format!("compilation error: compilation failed: {error}")) }
     }
 
-    /// Changes an object. Lists with keys are merged for built-in kinds; other lists are replaced.
+    /// Changes an object, of the type that `place` tells. A configuration is merged as server-side apply merges it, without
+    /// owners: see [`overlay`].
     ///
     /// # Errors
     /// When the expression fails, or what it says does not apply.
     pub fn apply(
         &self,
         object: &mut Json,
-        message: Option<MessageRef>,
+        place: Place<'_>,
         activation: &Activation,
         budget: &mut Budget,
     ) -> Result<(), String> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         let value = program.evaluate(activation, budget).map_err(|error| error.to_string())?;
         let change = convert::to_json(&value).ok_or("the expression gives what JSON cannot say")?;
-        match (self.form, message) {
-            (Form::Patch, _) => apply_json(object, &change),
-            (Form::Apply, _) if touches_identity(&change) => {
-                return Err("ApplyConfiguration may not set apiVersion, kind, or the identity in metadata".to_owned());
+        match self.form {
+            Form::Patch => apply_json(object, &change).map_err(|error| error.to_string()),
+            Form::Apply if !change.is_object() => {
+                Err("the expression of an ApplyConfiguration must give an Object".to_owned())
             }
-            (Form::Apply, Some(message)) => apply_strategic(object, &change, message),
-            (Form::Apply, None) => apply_merge(object, &change),
+            Form::Apply if touches_identity(&change) => {
+                Err("ApplyConfiguration may not set apiVersion, kind, or the identity in metadata".to_owned())
+            }
+            Form::Apply => {
+                *object = overlay(object, &change, place).map_err(|why| format!("error applying patch: {why}"))?;
+                Ok(())
+            }
         }
-        .map_err(|error| error.to_string())
     }
 }
 

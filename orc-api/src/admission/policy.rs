@@ -1,6 +1,8 @@
 //! ValidatingAdmissionPolicy and MutatingAdmissionPolicy: compiled policies, their bindings, and one evaluation.
 
-use orc_core::schema::MessageRef;
+use std::sync::Arc;
+
+use orc_core::apply::Place;
 use serde_json::Value as Json;
 
 use super::conditions::Conditions;
@@ -52,7 +54,7 @@ pub struct Policy {
     pub ignore_failure: bool,
     /// It mutates again when others changed the object after it.
     pub reinvoke: bool,
-    variables: Vec<(String, Compiled)>,
+    variables: Vec<(String, Result<Arc<Program>, String>)>,
     mutations: Vec<Mutation>,
     validations: Vec<Validation>,
     audits: Vec<(String, Compiled)>,
@@ -114,7 +116,7 @@ impl Policy {
             let program = compile(text(variable, "expression").trim(), &environment);
             let of = program.as_ref().map_or(Type::Dyn, |program| program.kind().clone());
             environment = environment.with(&format!("variables.{name}"), of);
-            named.push((name, program));
+            named.push((name, program.map(Arc::new)));
         }
         let literals = variables::with_literals(environment.clone());
         let validation = |v: &Json| Validation {
@@ -140,11 +142,14 @@ impl Policy {
         })
     }
 
-    /// The variables, each evaluated once; an error is met only by the expressions that read it.
-    fn with_variables(&self, mut activation: Activation, budget: &mut Budget) -> Activation {
+    /// The variables, each evaluated when it is first read; an error is met only by the expressions that read it.
+    fn with_variables(&self, mut activation: Activation) -> Activation {
         for (name, program) in &self.variables {
-            let outcome = run(program, &activation, budget).map_err(EvalError::failed);
-            activation.set(&format!("variables.{name}"), outcome);
+            let name = format!("variables.{name}");
+            match program {
+                Ok(program) => activation.set_later(&name, program.clone()),
+                Err(why) => activation.set(&name, Err(EvalError::failed(why.clone()))),
+            }
         }
         activation
     }
@@ -153,12 +158,12 @@ impl Policy {
     ///
     /// # Errors
     /// The first that fails; the object is then as it was.
-    pub fn mutate(&self, object: &mut Json, message: Option<MessageRef>, activation: Activation) -> Result<(), String> {
+    pub fn mutate(&self, object: &mut Json, place: Place<'_>, activation: Activation) -> Result<(), String> {
         let mut budget = Budget::new(COST_BUDGET);
         let mut next = object.clone();
         for mutation in &self.mutations {
-            let activation = self.with_variables(activation.clone().with_json("object", &next), &mut budget);
-            mutation.apply(&mut next, message, &activation, &mut budget)?;
+            let activation = self.with_variables(activation.clone().with_json("object", &next));
+            mutation.apply(&mut next, place, &activation, &mut budget)?;
         }
         *object = next;
         Ok(())
@@ -167,7 +172,7 @@ impl Policy {
     /// Evaluates the validations and audit annotations for one request and one parameter.
     pub fn evaluate(&self, activation: Activation) -> (Vec<Failure>, Vec<(String, String)>) {
         let mut budget = Budget::new(COST_BUDGET);
-        let activation = self.with_variables(activation, &mut budget);
+        let activation = self.with_variables(activation);
         let failures = self.validations.iter().filter_map(|v| self.check(v, &activation, &mut budget)).collect();
         let mut notes = Vec::new();
         for (key, program) in &self.audits {
@@ -225,5 +230,26 @@ fn run(program: &Compiled, activation: &Activation, budget: &mut Budget) -> Resu
     match program {
         Ok(program) => program.evaluate(activation, budget).map_err(|error| error.to_string()),
         Err(why) => Err(why.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The variable costs far more than there is; who does not read it does not pay.
+    #[test]
+    fn a_variable_is_evaluated_when_it_is_read() {
+        let cube = "object.l.all(a, object.l.all(b, object.l.all(c, a + b + c >= 0)))";
+        let policy = json!({"metadata": {"name": "p"}, "spec": {
+            "variables": [{"name": "cube", "expression": cube}, {"name": "size", "expression": "object.l.size()"}],
+            "validations": [{"expression": "variables.size == 400 || variables.cube"}, {"expression": "variables.size > 400"}]}});
+        let policy = Policy::compile(&policy).unwrap();
+        let object = json!({"l": (0..400).collect::<Vec<_>>()});
+        let (failures, _) = policy.evaluate(Activation::new().with_json("object", &object));
+        let told: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+        assert_eq!(told, ["failed expression: variables.size > 400"]);
     }
 }

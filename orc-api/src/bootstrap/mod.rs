@@ -46,7 +46,11 @@ pub async fn ensure(client: &RegistryClient, api: ApiEndpoint) -> Result<(), Api
     put(client, &kubernetes_service(api)).await
 }
 
-async fn put(client: &RegistryClient, object: &Value) -> Result<(), ApiError> {
+/// Makes an object of a built-in kind where there is none; one that is there stays as it is.
+///
+/// # Errors
+/// When it can neither be found nor made.
+pub async fn put(client: &RegistryClient, object: &Value) -> Result<(), ApiError> {
     let doc = Doc::from_value(object.clone())?;
     let (group, plural) = resource(&doc)?;
     let namespace = (!doc.namespace().is_empty()).then(|| doc.namespace().into());

@@ -1,14 +1,30 @@
 //! The values of variables for one evaluation.
 
+use super::budget::Budget;
 use super::convert;
+use super::error::EvalError;
+use super::program::Program;
 use super::value::{Outcome, Value};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The variables of one evaluation. A variable may hold an error, which only an expression that reads it meets.
 #[derive(Clone, Debug, Default)]
 pub struct Activation {
-    variables: BTreeMap<Arc<str>, Outcome>,
+    variables: BTreeMap<Arc<str>, Slot>,
+}
+
+#[derive(Clone, Debug)]
+enum Slot {
+    Known(Outcome),
+    Later(Arc<Later>),
+}
+
+/// A variable that is evaluated when it is first read, and once; who reads it pays.
+#[derive(Debug)]
+struct Later {
+    program: Arc<Program>,
+    outcome: OnceLock<Outcome>,
 }
 
 impl Activation {
@@ -19,7 +35,14 @@ impl Activation {
 
     /// Sets a variable; dotted names as in [`super::Environment`].
     pub fn set(&mut self, name: &str, outcome: Outcome) {
-        self.variables.insert(Arc::from(name), outcome);
+        self.variables.insert(Arc::from(name), Slot::Known(outcome));
+    }
+
+    /// Sets a variable to what an expression gives when it is first read, over the variables of that time. It must not read
+    /// itself, nor through others; [`super::Environment`] sees to that, as each is compiled with those before it only.
+    pub fn set_later(&mut self, name: &str, program: Arc<Program>) {
+        let later = Later { program, outcome: OnceLock::new() };
+        self.variables.insert(Arc::from(name), Slot::Later(Arc::new(later)));
     }
 
     /// With a value.
@@ -33,7 +56,16 @@ impl Activation {
         self.with(name, convert::from_json(value))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Outcome> {
-        self.variables.get(name).cloned()
+    pub(super) fn get(&self, name: &str, budget: &mut Budget) -> Option<Outcome> {
+        match self.variables.get(name)? {
+            Slot::Known(outcome) => Some(outcome.clone()),
+            Slot::Later(later) => {
+                let evaluate = || {
+                    let outcome = later.program.evaluate(self, budget);
+                    outcome.map_err(|error| if error.is_final() { error } else { EvalError::failed(error.to_string()) })
+                };
+                Some(later.outcome.get_or_init(evaluate).clone())
+            }
+        }
     }
 }

@@ -110,7 +110,7 @@ impl Trail {
 
     async fn write(&self, stage: Stage) {
         if let Some(line) = self.record.line(stage, &self.audit.system) {
-            self.audit.log.write(line).await;
+            self.audit.write(line).await;
         }
     }
 }
@@ -121,7 +121,7 @@ impl Drop for Trail {
         if !self.ended
             && let Some(line) = self.record.line(stage, &self.audit.system)
         {
-            self.audit.log.write_later(line);
+            self.audit.write_later(line);
         }
     }
 }

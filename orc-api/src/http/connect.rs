@@ -13,6 +13,7 @@ use orc_core::{ApiError, ObjectKey, ResourceId};
 use orc_store::client::{ObjectClient as _, ReadOptions, Target};
 use tower::{Service as _, ServiceExt as _};
 
+use super::connect_options::query_of;
 use super::query::Query;
 use super::request::Resolved;
 use super::service::{ApiService, Call};
@@ -27,9 +28,12 @@ pub(super) fn is_remote(group: &str, resource: &str, subresource: &str) -> bool 
 
 impl ApiService {
     /// Connects to a container or to a pod's ports.
-    pub(super) async fn connect(&self, call: Call) -> Result<Response<Body>, ApiError> {
+    pub(super) async fn connect(&self, mut call: Call) -> Result<Response<Body>, ApiError> {
         self.may_create(&call.who, &call.info).await?;
-        let warnings = self.admit_stream(&call).await?;
+        let admitted = self.admit_stream(&call).await?;
+        if let Some(options) = &admitted.changed {
+            call.query = query_of(options);
+        }
         let pod = self.pod_of(&call).await?;
         let name = &call.info.name;
         let path = match call.info.subresource.as_str() {
@@ -51,7 +55,7 @@ impl ApiService {
         *request.uri_mut() = uri(&path, &query)?;
         *request.headers_mut() = passed_on(parts.headers);
         let mut response = self.ask_node(&node, request).await?;
-        respond::warn(&mut response, &warnings);
+        respond::warn(&mut response, &admitted.warnings);
         Ok(response)
     }
 

@@ -12,6 +12,7 @@ use super::proxy::rewrite;
 use super::query::Query;
 use super::request::Resolved;
 use super::service::{ApiService, Call};
+use crate::registry::Admitted;
 
 /// The kind of the options of a sub-resource.
 fn kind_of(resource: &str, subresource: &str) -> Option<&'static str> {
@@ -51,6 +52,24 @@ fn options(kind: &str, query: &Query, path: &str) -> Value {
     out.into()
 }
 
+/// The query that says what options say; the other way round from [`options`].
+pub(super) fn query_of(options: &Value) -> Query {
+    let mut pairs = Vec::new();
+    let mut put = |name: &str, value: &Value| match value {
+        Value::String(text) => pairs.push((name.to_owned(), text.clone())),
+        Value::Bool(_) | Value::Number(_) => pairs.push((name.to_owned(), value.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => {}
+    };
+    for (name, value) in options.as_object().into_iter().flatten() {
+        match value {
+            _ if matches!(name.as_str(), "kind" | "apiVersion") => {}
+            Value::Array(items) => items.iter().for_each(|item| put(name, item)),
+            value => put(name, value),
+        }
+    }
+    Query::of(pairs)
+}
+
 fn key(info: &Resolved) -> ObjectKey {
     let id = ResourceId::new(&info.group, &info.resource);
     match info.namespace.as_str() {
@@ -60,14 +79,12 @@ fn key(info: &Resolved) -> ObjectKey {
 }
 
 impl ApiService {
-    /// Asks admission about a stream; the warnings that go with the answer. Nothing is asked of other requests.
+    /// Asks admission about a stream: the warnings that go with the answer, and the options where they were changed. Nothing is
+    /// asked of other requests.
     ///
     /// # Errors
     /// The refusal of a policy or webhook.
-    pub(super) fn admit_stream(
-        &self,
-        call: &Call,
-    ) -> impl Future<Output = Result<Vec<String>, ApiError>> + Send + use<> {
+    pub(super) fn admit_stream(&self, call: &Call) -> impl Future<Output = Result<Admitted, ApiError>> + Send + use<> {
         let info = &call.info;
         let kind = kind_of(&info.resource, &info.subresource).filter(|_| info.group.is_empty());
         let asked = kind.map(|kind| {
@@ -79,7 +96,7 @@ impl ApiService {
         async move {
             match asked {
                 Some((key, subresource, options)) => registry.admit_connect(&key, &subresource, options, &who).await,
-                None => Ok(Vec::new()),
+                None => Ok(Admitted::default()),
             }
         }
     }
@@ -104,5 +121,7 @@ mod tests {
             options("ServiceProxyOptions", &Query::parse(None), "/a/b"),
             json!({"kind": "ServiceProxyOptions", "apiVersion": "v1", "path": "/a/b"})
         );
+        let changed = json!({"kind": "PodExecOptions", "apiVersion": "v1", "stdin": true, "command": ["sh", "a b"]});
+        assert_eq!(options("PodExecOptions", &query_of(&changed), ""), changed);
     }
 }

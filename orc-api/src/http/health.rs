@@ -1,7 +1,7 @@
 //! Requests about paths: health, version, discovery, OpenAPI.
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use orc_core::catalogue::Served;
 use orc_core::{ApiError, Reason};
 use serde_json::json;
@@ -20,14 +20,12 @@ const SWAGGER_PROTO: &str = "application/com.github.proto-openapi.spec.v2@v1.0+p
 const SWAGGER_PROTO_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 impl ApiService {
-    pub(super) fn path(&self, path: &str, query: &Query, request: &Request<Body>) -> Result<Response<Body>, ApiError> {
-        if request.method() != http::Method::GET && request.method() != http::Method::HEAD {
+    pub(super) fn path(&self, path: &str, request: &Request<Body>) -> Result<Response<Body>, ApiError> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
             return Err(ApiError::new(Reason::NotFound, "the server could not find the requested resource")
                 .with_details(Default::default()));
         }
         match path.trim_end_matches('/') {
-            "/healthz" | "/livez" => Ok(self.health(path, query)),
-            "/readyz" => Ok(self.health(path, query)),
             "/version" => Ok(respond::json(200, &version())),
             "/.well-known/openid-configuration" => Ok(self.openid(request)),
             "/openid/v1/jwks" => Ok(self.token_keys()),
@@ -106,13 +104,10 @@ impl ApiService {
         if asked.is_some() { etag::immutable(response, self.config().clock.now()) } else { response }
     }
 
-    fn health(&self, path: &str, query: &Query) -> Response<Body> {
-        if !query.flag("verbose") {
-            return respond::text(200, "ok");
-        }
-        let name = path.trim_matches('/');
-        // Only what was checked is listed: that a request is answered. Checks of the store and the loops are not built yet.
-        respond::text(200, format!("[+]ping ok\n{name} check passed\n"))
+    /// Answers paths of health, to those who only read.
+    pub(super) async fn health(&self, path: &str, query: &Query, method: &Method) -> Option<Response<Body>> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        if reads { self.checks().answer(path, query, &self.config().clock).await } else { None }
     }
 }
 

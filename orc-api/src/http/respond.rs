@@ -70,7 +70,7 @@ pub(super) fn json_stream(body: Body) -> Response<Body> {
 }
 
 /// Plain text.
-pub(super) fn text(code: u16, text: impl Into<String>) -> Response<Body> {
+pub(crate) fn text(code: u16, text: impl Into<String>) -> Response<Body> {
     response(code, "text/plain; charset=utf-8", full(text.into()))
 }
 

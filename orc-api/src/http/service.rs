@@ -13,15 +13,17 @@ use orc_core::{ApiError, Revision};
 use orc_store::NodeDialer;
 use tower::Service;
 
+use super::checks::Checks;
 use super::negotiate;
 use super::query::Query;
 use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, Extras, compress, connect, encode, extra, made, older, proxy, respond};
+use super::{Body, Extras, compress, connect, encode, extra, made, measure, older, proxy, respond};
 use crate::aggregation::{self, Aggregator};
 use crate::audit::{Audit, notes};
 use crate::fairness::Fairness;
 use crate::identity::{Identity, TokenAuthenticator};
+use crate::metrics::ApiMetrics;
 use crate::registry::Registry;
 
 /// What the service is made of.
@@ -46,6 +48,8 @@ pub struct ApiService {
     fairness: Option<Arc<Fairness>>,
     aggregator: Option<Arc<Aggregator>>,
     renditions: Arc<Renditions>,
+    checks: Arc<Checks>,
+    metrics: Arc<ApiMetrics>,
     /// The first revision that a client of a new cluster can have seen.
     born: Revision,
 }
@@ -69,12 +73,15 @@ impl ApiService {
     /// A service.
     pub fn new(config: ApiConfig) -> Self {
         let born = born(&config.registry);
+        let metrics = ApiMetrics::new(config.clock.clone());
         Self {
             config: Arc::new(config),
             audit: None,
             fairness: None,
             aggregator: None,
             renditions: Arc::default(),
+            checks: Arc::default(),
+            metrics,
             born,
         }
     }
@@ -98,6 +105,22 @@ impl ApiService {
     pub fn with_aggregator(mut self, aggregator: Arc<Aggregator>) -> Self {
         self.aggregator = Some(aggregator);
         self
+    }
+
+    /// The same service, whose health is judged by these checks.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Checks) -> Self {
+        self.checks = Arc::new(checks);
+        self
+    }
+
+    /// What this service counts of its requests.
+    pub fn metrics(&self) -> &Arc<ApiMetrics> {
+        &self.metrics
+    }
+
+    pub(super) fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// The first revision that a client of a new cluster can have seen; zero where there were servers before.
@@ -125,21 +148,40 @@ impl ApiService {
         &self.config
     }
 
+    /// Whether the answer to a request lasts for as long as somebody has something to say: watches, logs, and what becomes a
+    /// stream (kube-apiserver's long-running requests).
+    pub(crate) fn lasts<B>(&self, request: &Request<B>) -> bool {
+        let watch = Query::parse(request.uri().query()).flag("watch");
+        let info = RequestInfo::resolve(request.method(), request.uri().path(), watch);
+        let asks = info.attributes();
+        asks.verb == "watch" || matches!(asks.subresource, "log" | "exec" | "attach" | "portforward" | "proxy")
+    }
+
     /// Answers a request. Never fails: failures are answers.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        match AssertUnwindSafe(self.handle(request)).catch_unwind().await {
+        let query = Query::parse(request.uri().query());
+        let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
+        let measured = self.measure(&request, &info, &query);
+        let mut user = String::new();
+        let handled = AssertUnwindSafe(self.handle(request, query, info, &mut user)).catch_unwind().await;
+        let response = match handled {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => respond::failure(&error),
             // A defect of ours must not take the client's connection, and its other requests, with it.
             Err(_) => {
                 respond::failure(&ApiError::internal("the request could not be handled; the server's log says why"))
             }
-        }
+        };
+        measured.answered(response, &user)
     }
 
-    async fn handle(&self, mut request: Request<Body>) -> Result<Response<Body>, ApiError> {
-        let query = Query::parse(request.uri().query());
-        let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
+    async fn handle(
+        &self,
+        mut request: Request<Body>,
+        query: Query,
+        info: RequestInfo,
+        user: &mut String,
+    ) -> Result<Response<Body>, ApiError> {
         let selection = query.selection().unwrap_or_default();
         let asks = info.attributes().selecting(&selection.fields);
         let proven = match self.authenticate_parts(&mut request).await {
@@ -158,6 +200,9 @@ impl ApiService {
                 };
             }
         };
+        if measure::is_logged() {
+            user.clone_from(&who.user);
+        }
         let mut trail = self.trail(&request, &asker, &who, &info, &asks);
         let turn = self.turn(&who, &info, &asks, &query).await;
         if let Some(refusal) = turn.refusal() {
@@ -202,7 +247,10 @@ impl ApiService {
         match info {
             RequestInfo::Path { path, .. } => match extra::of(&self.config().extras, &path) {
                 Some(extra) => Ok(extra.clone().answer(request).await),
-                None => self.path(&path, &query, &request),
+                None => match self.health(&path, &query, &request.method().clone()).await {
+                    Some(response) => Ok(response),
+                    None => self.path(&path, &request),
+                },
             },
             RequestInfo::Resource(info) => {
                 let manager = manager(&request, &query);
@@ -251,9 +299,9 @@ impl ApiService {
             return elsewhere.map_or_else(|| Ok(respond::no_page()), Err);
         };
         if proxy::is_proxy(&call.info.group, &call.info.resource, &call.info.subresource) {
-            let warnings = self.admit_stream(&call).await?;
-            let mut response = self.proxy(call).await?;
-            respond::warn(&mut response, &warnings);
+            let admitted = self.admit_stream(&call).await?;
+            let mut response = self.proxy(call, admitted.changed.as_ref()).await?;
+            respond::warn(&mut response, &admitted.warnings);
             return Ok(response);
         }
         check_timeout(&call.query)?;

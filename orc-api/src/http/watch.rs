@@ -10,6 +10,7 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use orc_core::labels::FieldRequirement;
+use orc_core::metrics::Counter;
 use orc_core::schema::MessageRef;
 use orc_core::{ApiError, Revision};
 use orc_store::client::{ObjectClient as _, WatchOptions, WatchStart};
@@ -76,6 +77,7 @@ impl ApiService {
             told_columns: false,
             protobuf,
             renditions: self.renditions().clone(),
+            told: self.metrics().events(&served.group, &served.version, &served.kind),
             since: self.config().registry.store().current(),
         };
         let timeout = self.config().clock.clone();
@@ -104,6 +106,7 @@ struct Shape {
     /// The message of the objects, where the client wants protobuf.
     protobuf: Option<MessageRef>,
     renditions: Arc<Renditions>,
+    told: Arc<Counter>,
     /// Later events are news that other watches show as well; what came before is this watch's own beginning.
     since: Revision,
 }
@@ -117,7 +120,10 @@ fn frames(
         loop {
             let (line, more) = match stream.next().await? {
                 Ok(event) => match shape.line(&event) {
-                    Ok(Some(line)) => (line, true),
+                    Ok(Some(line)) => {
+                        shape.told.inc();
+                        (line, true)
+                    }
                     Ok(None) => continue,
                     Err(error) => (shape.error_line(&error)?, false),
                 },

@@ -50,7 +50,7 @@ impl Registry {
         }
         kind.rules.default(doc.value_mut());
         if !doc.at(&["metadata", "managedFields"]).is_some_and(|_| owned) {
-            kind.own_created(&mut doc, &Writer { options, who, sub: "", now: self.system.clock.now() });
+            kind.own_created(&mut doc, &Writer { options, who, sub: "", now: self.system.clock.now() })?;
         }
         // The identity comes first: a Job's selector is made of its uid.
         rules::stamp_new(&mut doc, key, self.system.ids.uid(), self.system.clock.now());

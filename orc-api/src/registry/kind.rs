@@ -132,6 +132,15 @@ impl Kind {
         }
     }
 
+    /// The type of an object that is written through this kind: the kind's own, or that of a sub-resource such as `Binding`.
+    pub(super) fn place_of(&self, doc: &Doc) -> Place<'_> {
+        if doc.kind() == self.info.kind && doc.api_version() == self.api_version() {
+            return self.place();
+        }
+        let message = Schema::builtin().message_of_type(doc.api_version(), doc.kind());
+        message.map_or(Place::Free, Place::Message)
+    }
+
     /// 422 with these errors, or nothing when there are none.
     pub(super) fn check(&self, doc: &Doc, errors: &[orc_core::validation::FieldError]) -> Result<(), ApiError> {
         if errors.is_empty() {

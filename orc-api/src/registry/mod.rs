@@ -18,9 +18,11 @@ mod kind;
 mod own;
 mod ownership;
 mod patch;
+mod policy_status;
 mod scale;
 mod token;
 mod update;
+mod versions;
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +34,7 @@ use orc_core::{ApiError, ResourceId};
 use orc_store::Store;
 use orc_store::store::FieldsOf;
 
+pub(crate) use admission::Admitted;
 pub use client::RegistryClient;
 pub use own::OwnKind;
 
@@ -62,6 +65,8 @@ pub struct Registry {
     definitions: Definitions,
     /// The task that follows definitions; it ends with the registry.
     following: OnceLock<Task>,
+    /// The task that type checks policies; it ends with the registry.
+    checking: OnceLock<Task>,
     system: System,
     authorizer: Arc<Authorizer>,
     configs: Configs,
@@ -85,12 +90,24 @@ impl Registry {
         let webhooks = WebhookClient::new(Arc::new(StoreResolver::new(store.clone())), &system);
         let webhooks = ArcSwap::from_pointee(webhooks);
         let definitions = Definitions::open(&store).await?;
-        let (signer, following) = (options.signer, OnceLock::new());
-        let registry =
-            Self { store, definitions, following, system, authorizer, configs, webhooks, ranges, signer, fresh };
+        let (signer, following, checking) = (options.signer, OnceLock::new(), OnceLock::new());
+        let registry = Self {
+            store,
+            definitions,
+            following,
+            checking,
+            system,
+            authorizer,
+            configs,
+            webhooks,
+            ranges,
+            signer,
+            fresh,
+        };
         let registry = Arc::new(registry);
         let _ = registry.following.set(custom::follow(&registry));
         registry.repair_claims().await?;
+        let _ = registry.checking.set(policy_status::start(&registry));
         Ok(registry)
     }
 

@@ -3,7 +3,7 @@
 //! The algorithms are [`orc_core::apply`]; here stands what Kubernetes' handlers do around them. Ownership is taken of what the
 //! client sent with its defaults, before admission and the kind's own preparation, so that what the server adds is nobody's.
 
-use orc_core::apply::{self, BEFORE_FIRST_APPLY, Conflict, Manager, Managers, Reach};
+use orc_core::apply::{self, BEFORE_FIRST_APPLY, Conflict, Halt, Manager, Managers, Needed, Reach};
 use orc_core::error::{Cause, Details};
 use orc_core::schema::{Cardinality, Field, MessageRef, Presence, Shape, Type};
 use orc_core::{ApiError, Doc, Reason};
@@ -12,6 +12,7 @@ use orc_store::local::rules::timestamp;
 use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
+use super::versions::Conversions;
 use crate::identity::Identity;
 
 /// Who writes, as `managedFields` names it.
@@ -60,61 +61,87 @@ impl Kind {
         }
     }
 
+    /// What a write through a sub-resource reaches.
+    fn reach<'a>(&'a self, api_version: &'a str, sub: &str, versions: &'a Conversions<'_>) -> Reach<'a> {
+        Reach { place: self.place(), api_version, ignored: self.ignored(sub), versions }
+    }
+
     /// Notes in a new object that its creator manages what it sent.
-    pub(super) fn own_created(&self, doc: &mut Doc, writer: &Writer<'_>) {
+    ///
+    /// # Errors
+    /// None: an object that was not there is not converted.
+    pub(super) fn own_created(&self, doc: &mut Doc, writer: &Writer<'_>) -> Result<(), ApiError> {
         let mut managers = Managers::decode(doc.remove(&["metadata", "managedFields"]).as_ref());
-        let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
+        let (api_version, versions) = (self.api_version(), Conversions::still(self));
+        let reach = self.reach(&api_version, writer.sub, &versions);
         let nothing = self.message.map_or_else(|| json!({}), zero);
-        managers.update(&nothing, doc.value(), &reach, &self.writer(writer), &timestamp(writer.now));
+        managers
+            .update(&nothing, doc.value(), &reach, &self.writer(writer), &timestamp(writer.now))
+            .map_err(|needed| unexpected(&needed))?;
         write(doc, &managers);
+        Ok(())
     }
 
     fn writer(&self, writer: &Writer<'_>) -> Manager {
         writer.manager(self, false)
     }
 
-    /// Notes in a changed object who manages what now.
-    pub(super) fn own_changed(&self, live: &Doc, doc: &mut Doc, writer: &Writer<'_>) {
-        let given = doc.remove(&["metadata", "managedFields"]);
-        let Some(mut managers) = base(live, given.as_ref(), writer.sub) else { return };
+    /// Notes in a changed object who manages what now; `given` are the managers that the client sent.
+    ///
+    /// # Errors
+    /// When a conversion has to be made first; nothing is noted then.
+    pub(super) fn own_changed(
+        &self,
+        live: &Doc,
+        given: Option<&Value>,
+        doc: &mut Doc,
+        writer: &Writer<'_>,
+        versions: &Conversions<'_>,
+    ) -> Result<(), Needed> {
+        let Some(mut managers) = base(live, given, writer.sub) else { return Ok(()) };
         if managers.is_empty() {
             // An object that nobody was noted for is not tracked until it is applied.
-            return;
+            return Ok(());
         }
         let mut old = live.clone();
         old.remove(&["metadata", "managedFields"]);
-        let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
-        managers.update(old.value(), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now));
+        let api_version = self.api_version();
+        let reach = self.reach(&api_version, writer.sub, versions);
+        managers.update(old.value(), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now))?;
         write(doc, &managers);
+        Ok(())
     }
 
     /// The object that a configuration makes of the live one; of nothing when there is none.
     ///
     /// # Errors
     /// 400 for a configuration of another object, 500 for one that does not fit the schema (as upstream answers), 409 for
-    /// conflicts.
+    /// conflicts. The inner error is a conversion that has to be made first.
     pub(super) fn apply_config(
         &self,
         live: Option<&Doc>,
         config: &Value,
         name: &str,
         writer: &Writer<'_>,
-    ) -> Result<Doc, ApiError> {
+        versions: &Conversions<'_>,
+    ) -> Result<Result<Doc, Needed>, ApiError> {
         self.check_config(live, config, name)?;
         let mut base = live.cloned().unwrap_or_default();
         let mut managers = Managers::decode(base.remove(&["metadata", "managedFields"]).as_ref());
-        let reach = Reach { place: self.place(), ignored: self.ignored(writer.sub) };
+        let api_version = self.api_version();
+        let reach = self.reach(&api_version, writer.sub, versions);
         let now = timestamp(writer.now);
         if managers.is_empty() && live.is_some() {
             let first =
                 Manager { name: BEFORE_FIRST_APPLY.to_owned(), subresource: String::new(), ..self.writer(writer) };
-            managers.update(&json!({}), base.value(), &reach, &first, &now);
+            managers.update(&json!({}), base.value(), &reach, &first, &now).map_err(|needed| unexpected(&needed))?;
         }
         let manager = writer.manager(self, true);
-        let api_version = self.api_version();
-        let merged = managers
-            .apply(base.value(), config, &reach, &manager, writer.options.force, (&api_version, &now))
-            .map_err(|conflicts| refuse(&conflicts))?;
+        let merged = match managers.apply(base.value(), config, &reach, &manager, writer.options.force, &now) {
+            Ok(merged) => merged,
+            Err(Halt::Conflicts(conflicts)) => return Err(refuse(&conflicts)),
+            Err(Halt::Needed(needed)) => return Ok(Err(needed)),
+        };
         if writer.sub == "scale"
             && let Some(own) = managers.0.get_mut(&manager)
         {
@@ -123,7 +150,7 @@ impl Kind {
         }
         let mut doc = Doc::from_value(merged)?;
         write(&mut doc, &managers);
-        Ok(doc)
+        Ok(Ok(doc))
     }
 
     fn check_config(&self, live: Option<&Doc>, config: &Value, name: &str) -> Result<(), ApiError> {
@@ -156,6 +183,10 @@ impl Kind {
             ApiError::new(Reason::Unknown, message).with_code(500)
         })
     }
+}
+
+fn unexpected(needed: &Needed) -> ApiError {
+    ApiError::internal(format!("a conversion to {} was asked for where nothing is converted", needed.to))
 }
 
 /// The managers that a write starts from: those that the client sent, else those of the object; none when it resets them

@@ -9,6 +9,7 @@ use orc_store::local::rules;
 use super::admission::{self, Charges};
 use super::kind::Kind;
 use super::ownership::Writer;
+use super::versions::Conversions;
 use super::{MAX_TRIES, Registry};
 use crate::admission::Operation;
 use crate::identity::Identity;
@@ -81,7 +82,9 @@ impl Registry {
             }
             Intent::Patch(PatchKind::Apply, bytes) => {
                 let writer = Writer { options, who, sub: "", now: self.system.clock.now() };
-                let doc = kind.apply_config(None, &super::patch::read(bytes)?, &key.name, &writer)?;
+                let (config, versions) = (super::patch::read(bytes)?, Conversions::still(kind));
+                let made = kind.apply_config(None, &config, &key.name, &writer, &versions)?;
+                let doc = made.map_err(|_| ApiError::internal("a new object is not converted"))?;
                 self.create_owned(key, None, doc, options, who, true).await
             }
             _ => Err(missing),
@@ -104,7 +107,7 @@ impl Registry {
         let applied = match intent {
             Intent::Patch(PatchKind::Apply, bytes) => {
                 let config = super::patch::read(bytes)?;
-                Some(kind.apply_config(Some(current), &config, &stored.key.name, writer)?)
+                Some(self.applied(kind, current, &config, &stored.key.name, writer).await?)
             }
             _ => None,
         };
@@ -129,7 +132,7 @@ impl Registry {
         kind.rules.default(doc.value_mut());
         // A binding is the server's own doing, as upstream: it notes no manager.
         if !applies && writer.sub != "binding" {
-            kind.own_changed(current, &mut doc, writer);
+            self.own_changed(kind, current, &mut doc, writer).await;
         }
         for field in ["resourceVersion", "selfLink"] {
             doc.metadata_mut().remove(field);

@@ -91,6 +91,11 @@ impl Connection {
         Ok(Self { config, tls: TlsConnector::from(Arc::new(tls)), uri })
     }
 
+    /// The server's URL.
+    pub fn server(&self) -> &str {
+        &self.config.server
+    }
+
     /// The namespace of the current context.
     pub fn namespace(&self) -> &str {
         &self.config.namespace

@@ -4,13 +4,15 @@
 //! handshakes and headers have a deadline, and streams, buffers and connections a bound.
 
 mod begun;
+mod stall;
 mod tls;
 mod upgrade;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -34,12 +36,16 @@ pub struct Patience {
     /// A client that has not sent the head of a request by then is dropped; also one that is idle between requests of HTTP/1.1.
     /// The preface of HTTP/2 must have come by then as well; later its pings find out who is gone.
     pub head: Duration,
+    /// An answer of which a client takes nothing for so long is given up; watches, logs and other streams are not.
+    pub answer: Duration,
 }
 
 impl Default for Patience {
-    /// 10 s and 30 s: slow links are served, and a client that sends nothing holds its place for no longer.
+    /// 10 s and 30 s: slow links are served, and a client that sends nothing holds its place for no longer. 60 s for an answer:
+    /// kube-apiserver's `--request-timeout`, which there bounds the whole of it.
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), head: Duration::from_secs(30) }
+        let seconds = Duration::from_secs;
+        Self { handshake: seconds(10), head: seconds(30), answer: seconds(60) }
     }
 }
 
@@ -89,21 +95,32 @@ async fn connection(
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(patience.handshake, tls.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|c| from_certificate(c));
+    // The protocol is agreed on by ALPN; looking for it in the first bytes would wait for them without end.
+    let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    // HTTP/2 finds out by its pings who has stopped reading; there, answers are watched one by one.
+    let exempt = Arc::new(AtomicBool::new(two));
+    let answers = Arc::new(stall::Answers::default());
+    let (streams, watched) = (exempt.clone(), answers.clone());
     let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (service, peer, place) = (service.clone(), peer.clone(), place.clone());
+        let (streams, watched) = (streams.clone(), watched.clone());
         async move {
+            let lasts = service.lasts(&request);
+            streams.store(two || lasts, Ordering::Relaxed);
             let mut request = request.map(|body| body.map_err(BoxError::from).boxed_unsync());
             if let Some(identity) = peer {
                 request.extensions_mut().insert(identity);
             }
             let client = upgrade::of(&mut request);
             let response = service.answer(request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                streams.store(true, Ordering::Relaxed);
+            }
             upgrade::carry(client, &response, place);
+            let response = if two && !lasts { response.map(|body| watched.watch(body)) } else { response };
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    // The protocol is agreed on by ALPN; looking for it in the first bytes would wait for them without end.
-    let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     // hyper counts from the first byte on in HTTP/1.1.
     let preface = if two { begun::PREFACE } else { 1 };
     let stream = tokio::time::timeout(patience.head, begun::Begun::read(stream, preface)).await??;
@@ -117,5 +134,10 @@ async fn connection(
         .max_header_list_size(MAX_HEAD)
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(Some(Duration::from_secs(30)));
-    server.serve_connection_with_upgrades(TokioIo::new(stream), answer).await
+    let stream = stall::Stalling::new(stream, patience.answer, exempt);
+    tokio::select! {
+        biased;
+        ended = server.serve_connection_with_upgrades(TokioIo::new(stream), answer) => ended,
+        () = answers.keep(patience.answer) => Ok(()),
+    }
 }

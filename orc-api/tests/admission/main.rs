@@ -1,5 +1,6 @@
 //! Admission over real stores: quotas between two servers, policies, and webhooks over HTTPS.
 
+mod connect;
 mod policies;
 mod quotas;
 mod support;

@@ -6,7 +6,7 @@ use orc_core::env::System;
 use orc_store::backend::MemoryBackend;
 use serde_json::{Value, json};
 
-use crate::support::{Server, server, shown, until};
+use crate::support::{Server, key, server, shown, until};
 
 async fn policy(server: &Server, spec: Value, binding: Value) {
     let rule = json!({"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]});
@@ -122,4 +122,95 @@ async fn expressions_are_checked_when_they_are_written() {
         assert_eq!(error.code(), 422);
         assert!(error.message().contains(text), "{error}");
     }
+}
+
+async fn mutates(server: &Server, resource: (&str, &str), expression: &str) {
+    let rule =
+        json!({"operations": ["*"], "apiGroups": [resource.0], "apiVersions": ["v1"], "resources": [resource.1]});
+    let spec = json!({"reinvocationPolicy": "Never", "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}]});
+    let api = "admissionregistration.k8s.io/v1";
+    let object = json!({"apiVersion": api, "kind": "MutatingAdmissionPolicy", "metadata": {"name": "m"}, "spec": spec});
+    server.create("mutatingadmissionpolicies.admissionregistration.k8s.io", object).await.unwrap();
+    let object = json!({"apiVersion": api, "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": "m"},
+        "spec": {"policyName": "m"}});
+    server.create("mutatingadmissionpolicybindings.admissionregistration.k8s.io", object).await.unwrap();
+}
+
+fn deployment(name: &str) -> Value {
+    let container = json!({"name": "a", "image": "i", "args": ["x"], "env": [{"name": "K", "value": "1"}]});
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}})
+}
+
+#[tokio::test]
+async fn configurations_merge_lists_by_their_keys() {
+    let server = new_server().await;
+    let containers = "[Object.spec.template.spec.containers{name: 'a', env: [Object.spec.template.spec.containers.env{\
+        name: 'L', value: '2'}]}, Object.spec.template.spec.containers{name: 'side', image: 'k'}]";
+    let spec = format!(
+        "Object.spec{{template: Object.spec.template{{spec: Object.spec.template.spec{{containers: {containers}}}}}}}"
+    );
+    mutates(&server, ("apps", "deployments"), &format!("Object{{spec: {spec}}}")).await;
+    let mut i = 0;
+    until(|| {
+        i += 1;
+        let (server, name) = (&server, format!("d{i}"));
+        async move {
+            let made = shown(server.create("deployments.apps", deployment(&name)).await.unwrap());
+            let containers = &made["spec"]["template"]["spec"]["containers"];
+            let seen = |at: usize, field: &str| containers[at][field].clone();
+            seen(1, "name") == "side"
+                && (seen(0, "image"), seen(0, "args")) == (json!("i"), json!(["x"]))
+                && seen(0, "env") == json!([{"name": "K", "value": "1"}, {"name": "L", "value": "2"}])
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn configurations_may_not_set_what_is_atomic() {
+    let server = new_server().await;
+    let arguments = "[Object.spec.template.spec.containers{name: 'a', args: ['y']}]";
+    let spec = format!(
+        "Object.spec{{template: Object.spec.template{{spec: Object.spec.template.spec{{containers: {arguments}}}}}}}"
+    );
+    mutates(&server, ("apps", "deployments"), &format!("Object{{spec: {spec}}}")).await;
+    let mut i = 0;
+    until(|| {
+        i += 1;
+        let (server, name) = (&server, format!("d{i}"));
+        async move {
+            let Err(error) = server.create("deployments.apps", deployment(&name)).await else { return false };
+            let why = "policy 'm' with binding 'm' denied request: error applying patch: invalid ApplyConfiguration: may \
+                not mutate atomic arrays, maps or structs: .spec.template.spec.containers[0].args";
+            assert_eq!(error.code(), 403);
+            assert!(error.message().ends_with(why), "{error}");
+            true
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_type_check_is_told_in_the_status() {
+    let server = new_server().await;
+    let name = "validatingadmissionpolicies.admissionregistration.k8s.io";
+    policy(
+        &server,
+        json!({"validations": [{"expression": "object.date.n == '1'"}]}),
+        json!({"validationActions": ["Deny"]}),
+    )
+    .await;
+    let seen = || async { server.get(name, "p").await };
+    until(|| async { seen().await["status"]["observedGeneration"] == 1 }).await;
+    let warning =
+        "/v1, Kind=ConfigMap: ERROR: <input>:1:7: undefined field 'date'\n | object.date.n == '1'\n | ......^\n";
+    let told = json!({"expressionWarnings": [{"fieldRef": "spec.validations[0].expression", "warning": warning}]});
+    assert_eq!(seen().await["status"]["typeChecking"], told);
+    let validations = json!([{"expression": "object.data.n == '1'"}]);
+    server.patch(key(name, "p"), json!({"spec": {"validations": validations}})).await.unwrap();
+    until(|| async { seen().await["status"]["observedGeneration"] == 2 }).await;
+    assert_eq!(seen().await["status"]["typeChecking"], json!({}));
 }

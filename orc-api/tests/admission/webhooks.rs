@@ -25,7 +25,7 @@ use crate::support::{Server, key, server, shown, until};
 
 /// The webhook server's side.
 #[derive(Default)]
-struct Hooks {
+pub(crate) struct Hooks {
     connections: AtomicUsize,
     calls: AtomicUsize,
 }
@@ -34,7 +34,8 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// Denies what is labelled so, adds a label under `/mutate`, and says nothing useful under `/broken`.
+/// Denies what is labelled so and streams of `rm`, adds a label under `/mutate`, gives streams a container under `/container`
+/// and something else under `/nonsense`, and says nothing useful under `/broken`.
 fn respond(path: &str, review: &Value) -> Value {
     let request = &review["request"];
     let mut response = json!({"uid": request["uid"], "allowed": true, "warnings": ["seen"]});
@@ -45,8 +46,14 @@ fn respond(path: &str, review: &Value) -> Value {
             response["patchType"] = json!("JSONPatch");
             response["patch"] = encode(patch.to_string()).into();
         }
+        "/container" | "/nonsense" => {
+            let value = if path == "/container" { json!("second") } else { json!(["second"]) };
+            let patch = json!([{"op": "add", "path": "/container", "value": value}]);
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = encode(patch.to_string()).into();
+        }
         "/broken" => response["uid"] = json!("another"),
-        _ if object["metadata"]["labels"]["deny"] == "yes" => {
+        _ if object["metadata"]["labels"]["deny"] == "yes" || object["command"][0] == "rm" => {
             response["allowed"] = json!(false);
             response["status"] = json!({"message": "not this one", "reason": "Forbidden", "code": 403});
         }
@@ -103,8 +110,8 @@ impl ServiceResolver for At {
     }
 }
 
-async fn configure(server: &Server, mutating: bool, ca: &str, path: &str, policy: &str) {
-    let rule = json!({"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]});
+pub(crate) async fn configure(server: &Server, mutating: bool, ca: &str, path: &str, policy: &str) {
+    let rule = json!({"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps", "pods/exec"]});
     let service = json!({"namespace": "d", "name": "hook", "path": path});
     let hook = json!({"name": "a.example.com", "sideEffects": "None", "admissionReviewVersions": ["v2", "v1", "v1beta1"],
         "timeoutSeconds": 5, "failurePolicy": policy, "rules": [rule],
@@ -117,7 +124,7 @@ async fn configure(server: &Server, mutating: bool, ca: &str, path: &str, policy
     server.create(&resource, object).await.unwrap();
 }
 
-async fn start() -> (Server, Arc<Hooks>, String) {
+pub(crate) async fn start() -> (Server, Arc<Hooks>, String) {
     let hooks = Arc::new(Hooks::default());
     let (address, ca) = serve(hooks.clone()).await;
     let server = server(Arc::new(MemoryBackend::new()), &System::real()).await;
@@ -131,7 +138,7 @@ fn config(name: &str, labels: Value) -> Intent {
 }
 
 /// Waits until a configuration is in force: the webhook is called.
-async fn in_force(server: &Server, hooks: &Hooks) {
+pub(crate) async fn in_force(server: &Server, hooks: &Hooks) {
     until(|| async {
         drop(server.write(key("configmaps", "probe"), config("probe", json!({})), true).await);
         hooks.calls.load(Ordering::SeqCst) > 0

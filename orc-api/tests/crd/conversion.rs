@@ -71,7 +71,7 @@ async fn webhook() -> (String, String, Arc<AtomicUsize>) {
     (url, base64::engine::general_purpose::STANDARD.encode(made.cert.pem()), calls)
 }
 
-async fn set_up() -> (Server, Arc<AtomicUsize>) {
+pub(crate) async fn set_up() -> (Server, Arc<AtomicUsize>) {
     let (url, ca, calls) = webhook().await;
     let one = server(Arc::new(MemoryBackend::new()), &System::real()).await;
     let text = json!({"type": "string"});

@@ -2,4 +2,5 @@
 
 mod conversion;
 mod definitions;
+mod owners;
 mod support;

@@ -9,7 +9,8 @@ use orc_api::{Identity, Registry, RegistryOptions};
 use orc_core::env::System;
 use orc_core::{ApiError, Doc, Name, ObjectKey, ResourceId};
 use orc_store::client::{
-    DeleteOptions, Intent, ListOptions, ObjectClient as _, Outcome, PatchKind, ReadOptions, Scope, Target, WriteRequest,
+    DeleteOptions, Intent, ListOptions, ObjectClient as _, Outcome, PatchKind, ReadOptions, Scope, Target,
+    WriteOptions, WriteRequest,
 };
 use orc_store::{Backend, Store};
 use serde_json::{Value, json};
@@ -31,9 +32,10 @@ pub(crate) async fn server(backend: Arc<dyn Backend>, system: &System) -> Server
 
 pub(crate) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 pub(crate) const WIDGETS: &str = "widgets.example.com";
+pub(crate) const AUTOSCALERS: &str = "horizontalpodautoscalers.autoscaling";
 
 fn key(resource: &str, name: &str) -> ObjectKey {
-    let namespace = (resource == WIDGETS).then(|| Name::new("d"));
+    let namespace = [WIDGETS, AUTOSCALERS].contains(&resource).then(|| Name::new("d"));
     ObjectKey { resource: ResourceId::parse(resource), namespace, name: Name::new(name) }
 }
 
@@ -74,6 +76,15 @@ impl Server {
     pub(crate) async fn patch(&self, version: &str, of: (&str, &str), patch: Value) -> Result<Value, ApiError> {
         let intent = Intent::Patch(PatchKind::Merge, patch.to_string().into());
         self.write(version, WriteRequest::new(Target::object(key(of.0, of.1)), intent)).await
+    }
+
+    /// Applies a configuration, in its own version.
+    pub(crate) async fn apply(&self, manager: &str, resource: &str, config: Value) -> Result<Value, ApiError> {
+        let version = config["apiVersion"].as_str().unwrap().to_owned();
+        let intent = Intent::Patch(PatchKind::Apply, config.to_string().into());
+        let target = Target::object(key(resource, config["metadata"]["name"].as_str().unwrap()));
+        let options = WriteOptions { field_manager: Some(manager.to_owned()), ..WriteOptions::default() };
+        self.write(&version, WriteRequest { options, ..WriteRequest::new(target, intent) }).await
     }
 
     pub(crate) async fn delete(&self, resource: &str, name: &str) -> Result<Value, ApiError> {

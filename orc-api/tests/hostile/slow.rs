@@ -9,12 +9,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{MAPS, ask, connect, in_time, start};
+use crate::support::{MAPS, ask, connect, in_time, start, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_begin_is_dropped() {
     let server = ApiServer::start().await.unwrap();
-    let short = Patience { handshake: Duration::from_millis(300), head: Duration::from_millis(300) };
+    let short =
+        Patience { handshake: Duration::from_millis(300), head: Duration::from_millis(300), ..Patience::default() };
     let to = server.listen_with(short).await.unwrap();
     let gone = async |mut stream: TlsStream<TcpStream>, begin: &[u8]| {
         stream.write_all(begin).await.unwrap();
@@ -32,15 +33,10 @@ async fn who_does_not_begin_is_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_keep_nobody_waiting() {
     let (server, to) = start().await;
-    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(server.client(), "default");
-    let text = "x".repeat(100_000);
-    for number in 0..100 {
-        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"k": text}});
-        maps.create(&Default::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
-    }
-    // Ten megabytes each that nobody reads: far more than sockets hold.
+    fill(&server).await;
     let request = format!("GET {MAPS} HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut slow = Vec::new();
+    let before = resident();
     for _ in 0..20 {
         let mut stream = connect(&to, b"http/1.1").await;
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -50,8 +46,43 @@ async fn slow_readers_keep_nobody_waiting() {
     for _ in 0..20 {
         assert_eq!(ask(&to, "GET", &format!("{MAPS}/m1"), "application/json", b"").await.0, 200);
     }
+    // Lists are written while they are read: twenty of ten megabytes are not held.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 60 << 20, "the server holds {grown} bytes for readers that do not read");
     let mut rest = vec![0; 9_000_000];
     in_time("the rest of a list", slow[0].read_exact(&mut rest)).await.unwrap();
+}
+
+/// The list ends with its connection, which ends with the patience for a reader who does not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_nobody_reads_is_given_up() {
+    let server = ApiServer::start().await.unwrap();
+    let short = Patience { answer: Duration::from_millis(300), ..Patience::default() };
+    let to = server.listen_with(short).await.unwrap();
+    fill(&server).await;
+    let mut slow = connect(&to, b"http/1.1").await;
+    slow.write_all(format!("GET {MAPS} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+    slow.read_exact(&mut [0; 100]).await.unwrap();
+    // A further request is buffered as long as the connection lives.
+    until("the connection is closed", async || slow.write_all(b"\r\n").await.is_err() || slow.flush().await.is_err())
+        .await;
+    assert_eq!(ask(&to, "GET", &format!("{MAPS}/m1"), "application/json", b"").await.0, 200);
+}
+
+/// The memory that this process has in use, in bytes.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Ten megabytes in one list: far more than sockets hold.
+async fn fill(server: &ApiServer) {
+    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(server.client(), "default");
+    let text = "x".repeat(100_000);
+    for number in 0..100 {
+        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"k": text}});
+        maps.create(&Default::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
+    }
 }
 
 /// A body whose end never comes: without a deadline it would hold its request, and what it waits for, for ever.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, compare};
 use super::extract::fields;
-use super::merge::{merge, remove, with_named};
+use super::merge::merge;
 use super::set::FieldSet;
 use super::shape::Place;
+use super::versions::{Changes, Needed, Versions};
 
 /// The manager of the fields of an object that was never applied before.
 pub const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -69,20 +69,35 @@ pub struct Conflict {
     pub field: String,
 }
 
+/// Why an apply does not go through.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Halt {
+    /// Others manage what it wants.
+    Conflicts(Vec<Conflict>),
+    /// Something has to be converted first.
+    Needed(Needed),
+}
+
+impl From<Needed> for Halt {
+    fn from(needed: Needed) -> Self {
+        Self::Needed(needed)
+    }
+}
+
 /// What a write may own.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
     /// The place of the whole object.
     pub place: Place<'a>,
+    /// The version that is written, which objects are in.
+    pub api_version: &'a str,
     /// Fields that the write does not reach, such as `status` through the object itself.
     pub ignored: &'a [&'static str],
+    /// The other versions.
+    pub versions: &'a dyn Versions,
 }
 
 impl Reach<'_> {
-    fn compare(&self, old: &Value, new: &Value) -> Comparison {
-        self.ignored.iter().fold(compare(old, new, self.place), |changes, field| changes.without(&[field]))
-    }
-
     fn own(&self, set: FieldSet) -> FieldSet {
         self.ignored.iter().fold(set, |set, field| set.without(&[field]))
     }
@@ -145,39 +160,55 @@ impl Managers {
     }
 
     /// Notes what a plain write changed: the writer manages it, others no more.
-    pub fn update(&mut self, old: &Value, new: &Value, reach: &Reach<'_>, manager: &Manager, now: &str) {
-        let changes = reach.compare(old, new);
-        let taken = changes.modified.union(changes.added);
-        if !self.0.is_empty() {
-            self.give_up(&taken, None);
-            self.give_up(&changes.removed, None);
-        }
-        let taken = nobodys(taken);
+    ///
+    /// # Errors
+    /// When a conversion has to be made first; nothing is noted then.
+    pub fn update(
+        &mut self,
+        old: &Value,
+        new: &Value,
+        reach: &Reach<'_>,
+        manager: &Manager,
+        now: &str,
+    ) -> Result<(), Needed> {
+        let changes = Changes::between(old, new, reach, self.versions())?;
+        self.give_up(&changes, None);
+        let taken = nobodys(changes.taken(reach.api_version));
         if taken.is_empty() {
-            return;
+            return Ok(());
         }
         let managed = self.0.entry(manager.clone()).or_default();
         managed.set = std::mem::take(&mut managed.set).union(taken);
         managed.api_version = manager.api_version.clone();
         managed.time = Some(now.to_owned());
         self.cap();
+        Ok(())
     }
 
-    fn give_up(&mut self, fields: &FieldSet, but: Option<&Manager>) {
-        for (manager, managed) in &mut self.0 {
-            if Some(manager) != but {
-                managed.set = std::mem::take(&mut managed.set).difference(fields);
+    /// The versions that fields are managed in.
+    fn versions(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|managed| managed.api_version.as_str())
+    }
+
+    /// Takes from the managers what changed in their versions, and drops those whose version there is not.
+    fn give_up(&mut self, changes: &Changes, but: Option<&Manager>) {
+        self.0.retain(|manager, managed| {
+            if Some(manager) == but {
+                return true;
             }
-        }
-        self.0.retain(|manager, managed| Some(manager) == but || !managed.set.is_empty());
+            let Some(changed) = changes.of(&managed.api_version) else { return false };
+            let set = std::mem::take(&mut managed.set);
+            managed.set = set.difference(&changed.modified).difference(&changed.added).difference(&changed.removed);
+            !managed.set.is_empty()
+        });
     }
 
     /// Applies a configuration: merges it, takes out what its manager no longer speaks of and nobody else manages, and
     /// notes the ownership. The result has no defaults yet; what was emptied is null in it.
-    /// `times` are the version that is applied, and now.
     ///
     /// # Errors
-    /// The conflicts with other managers, unless `force`.
+    /// The conflicts with other managers, unless `force`; or a conversion that has to be made first. In both cases what is
+    /// noted by then is of no use: start again from the managers before.
     pub fn apply(
         &mut self,
         live: &Value,
@@ -185,26 +216,24 @@ impl Managers {
         reach: &Reach<'_>,
         manager: &Manager,
         force: bool,
-        times: (&str, &str),
-    ) -> Result<Value, Vec<Conflict>> {
-        let (api_version, now) = times;
+        now: &str,
+    ) -> Result<Value, Halt> {
         let merged = merge(live, config, reach.place);
         let last = self.0.get(manager).cloned();
         let set = nobodys(reach.own(fields(config, reach.place)));
         let time = last.as_ref().and_then(|last| last.time.clone());
-        self.0.insert(manager.clone(), Managed { set, api_version: api_version.to_owned(), time });
+        self.0.insert(manager.clone(), Managed { set, api_version: reach.api_version.to_owned(), time });
         let new = match last {
-            Some(last) if !last.set.is_empty() => self.prune(merged, &last.set, reach.place),
+            Some(last) if !last.set.is_empty() => self.prune(merged, &last, reach)?,
             _ => merged,
         };
-        let changes = reach.compare(live, &new);
-        let taken = changes.modified.union(changes.added);
-        let conflicts = self.conflicts(&taken, manager);
+        let changes = Changes::between(live, &new, reach, self.versions())?;
+        let conflicts = self.conflicts(&changes, manager);
         if !force && !conflicts.is_empty() {
-            return Err(conflicts);
+            return Err(Halt::Conflicts(conflicts));
         }
-        let changed = taken.union(changes.removed);
-        self.give_up(&changed, Some(manager));
+        self.give_up(&changes, Some(manager));
+        let changed = changes.taken(reach.api_version).union(changes.own().removed.clone());
         if let Some(own) = self.0.get_mut(manager)
             && !nobodys(changed).is_empty()
         {
@@ -214,7 +243,7 @@ impl Managers {
         Ok(new)
     }
 
-    fn conflicts(&self, taken: &FieldSet, but: &Manager) -> Vec<Conflict> {
+    fn conflicts(&self, changes: &Changes, but: &Manager) -> Vec<Conflict> {
         let mut out = Vec::new();
         for (manager, managed) in self.0.iter().filter(|(manager, _)| *manager != but) {
             let mut name = format!("{:?}", manager.name);
@@ -224,25 +253,10 @@ impl Managers {
             if !manager.applies {
                 name.push_str(&format!(" using {}", managed.api_version));
             }
-            let both = managed.set.intersection(taken);
+            let both = managed.set.intersection(&changes.taken(&managed.api_version));
             out.extend(both.paths().into_iter().map(|field| Conflict { manager: name.clone(), field }));
         }
         out
-    }
-
-    /// Takes out of the merged object what the last configuration held, the new one does not, and nobody else manages.
-    fn prune(&self, merged: Value, last: &FieldSet, place: Place<'_>) -> Value {
-        let named = |set: &FieldSet| with_named(set, place);
-        let without = |value: &Value, gone: &FieldSet| remove(value, gone, place).unwrap_or_else(|| json!({}));
-        let pruned = without(&merged, &named(last));
-        let all = self.0.values().fold(FieldSet::default(), |all, managed| all.union(managed.set.clone()));
-        let merged_set = named(&fields(&merged, place));
-        // What somebody manages comes back ...
-        let kept = named(&fields(&pruned, place)).union(named(&all));
-        let pruned = without(&merged, &merged_set.clone().difference(&kept));
-        // ... and what the last configuration never held was not its to take.
-        let gone = merged_set.difference(&named(&fields(&pruned, place))).intersection(&named(last));
-        without(&merged, &gone)
     }
 
     /// Makes one manager of the oldest updaters when there are too many.

@@ -69,7 +69,8 @@ impl FieldSet {
     /// Members of both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let both = |(name, child): (&Element, &Self)| Some((name.clone(), child.intersection(other.children.get(name)?)));
+        let both =
+            |(name, child): (&Element, &Self)| Some((name.clone(), child.intersection(other.children.get(name)?)));
         let children = self.children.iter().filter_map(both).filter(|(_, set)| !set.is_empty());
         Self { children: children.collect(), members: &self.members & &other.members }
     }

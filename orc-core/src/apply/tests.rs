@@ -13,6 +13,10 @@ fn manager(name: &str) -> Manager {
     Manager { name: name.to_owned(), applies: true, api_version: String::new(), subresource: String::new() }
 }
 
+fn reach() -> Reach<'static> {
+    Reach { place: place("ConfigMap"), api_version: "v1", ignored: &[], versions: &OneVersion }
+}
+
 fn apply(
     managers: &mut Managers,
     live: &Value,
@@ -20,8 +24,11 @@ fn apply(
     name: &str,
     force: bool,
 ) -> Result<Value, Vec<Conflict>> {
-    let reach = Reach { place: place("ConfigMap"), ignored: &[] };
-    managers.apply(live, config, &reach, &manager(name), force, ("v1", "2026-01-01T00:00:00Z")).map(stored)
+    match managers.apply(live, config, &reach(), &manager(name), force, "2026-01-01T00:00:00Z") {
+        Ok(object) => Ok(stored(object)),
+        Err(Halt::Conflicts(conflicts)) => Err(conflicts),
+        Err(Halt::Needed(needed)) => panic!("there is one version only: {needed:?}"),
+    }
 }
 
 /// What storage makes of a config map: an empty map is not kept.
@@ -62,8 +69,7 @@ fn an_update_takes_what_it_changes_and_no_more() {
     let mut managers = Managers::default();
     let live = apply(&mut managers, &json!({}), &map(json!({"a": "1", "b": "1"})), "m1", false).unwrap();
     let writer = Manager { applies: false, api_version: "v1".into(), ..manager("upd") };
-    let reach = Reach { place: place("ConfigMap"), ignored: &[] };
-    managers.update(&live, &map(json!({"a": "5", "b": "1"})), &reach, &writer, "2026-01-01T00:00:00Z");
+    managers.update(&live, &map(json!({"a": "5", "b": "1"})), &reach(), &writer, "2026-01-01T00:00:00Z").unwrap();
     assert_eq!(managers.0[&manager("m1")].set.encode(), json!({"f:data": {"f:b": {}}}));
     assert_eq!(managers.0[&writer].set.encode(), json!({"f:data": {"f:a": {}}}));
 }
@@ -88,6 +94,91 @@ fn lists_keep_the_configurations_order() {
     let names: Vec<&str> =
         merged["spec"]["containers"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["x", "b", "a"]);
+}
+
+/// A kind whose `v2` calls `data.x` of `v1` by the name `data.y`; it converts only what it was told of when it is slow.
+#[derive(Debug, Default)]
+struct Renamed {
+    slow: bool,
+}
+
+impl Versions for Renamed {
+    fn place(&self, api_version: &str) -> Option<Place<'_>> {
+        ["v1", "v2"].contains(&api_version).then(|| place("ConfigMap"))
+    }
+
+    fn convert(&self, object: &Value, to: &str) -> Result<Option<Value>, Needed> {
+        if self.slow {
+            return Err(Needed { object: Box::new(object.clone()), to: to.to_owned() });
+        }
+        let mut object = object.clone();
+        object["apiVersion"] = to.into();
+        let (from, name) = if to == "v2" { ("x", "y") } else { ("y", "x") };
+        if let Some(data) = object["data"].as_object_mut()
+            && let Some(value) = data.remove(from)
+        {
+            data.insert(name.to_owned(), value);
+        }
+        Ok(Some(object))
+    }
+}
+
+fn of(api_version: &str, data: Value) -> Value {
+    let mut object = map(data);
+    object["apiVersion"] = api_version.into();
+    object
+}
+
+#[test]
+fn a_manager_of_another_version_loses_what_changes_there() {
+    let versions = Renamed::default();
+    let reach = |api_version| Reach { api_version, versions: &versions, ..reach() };
+    let mut managers = Managers::default();
+    let live = of("v1", json!({"x": "1", "b": "1"}));
+    managers.apply(&json!({}), &live, &reach("v1"), &manager("m1"), false, "t").unwrap();
+    let live = versions.convert(&live, "v2").unwrap().unwrap();
+    // Another field: nothing is lost, though v2 has no `x`.
+    let next = of("v2", json!({"y": "1", "b": "2"}));
+    let writer = Manager { applies: false, api_version: "v2".into(), ..manager("upd") };
+    managers.update(&live, &next, &reach("v2"), &writer, "t").unwrap();
+    assert_eq!(managers.0[&manager("m1")].set.encode(), json!({"f:data": {"f:x": {}}}));
+    assert_eq!(managers.0[&writer].set.encode(), json!({"f:data": {"f:b": {}}}));
+    // Who applies `y` in v2 meets the manager of `x` in v1.
+    let wanted = of("v2", json!({"y": "5"}));
+    let halt = managers.clone().apply(&next, &wanted, &reach("v2"), &manager("m2"), false, "t").unwrap_err();
+    let conflict = Conflict { manager: "\"m1\"".to_owned(), field: ".data.x".to_owned() };
+    assert_eq!(halt, Halt::Conflicts(vec![conflict]));
+}
+
+#[test]
+fn an_applier_that_goes_over_to_another_version_takes_out_what_it_held() {
+    let versions = Renamed::default();
+    let reach = |api_version| Reach { api_version, versions: &versions, ..reach() };
+    let mut managers = Managers::default();
+    let live = of("v1", json!({"x": "1", "b": "1", "c": "1"}));
+    managers.apply(&json!({}), &live, &reach("v1"), &manager("m1"), false, "t").unwrap();
+    managers.apply(&live, &of("v1", json!({"c": "1"})), &reach("v1"), &manager("m2"), false, "t").unwrap();
+    let live = versions.convert(&live, "v2").unwrap().unwrap();
+    let left = managers.apply(&live, &of("v2", json!({"b": "1"})), &reach("v2"), &manager("m1"), false, "t").unwrap();
+    assert_eq!(left, of("v2", json!({"b": "1", "c": "1"})));
+    assert_eq!(managers.0[&manager("m1")].api_version, "v2");
+    assert_eq!(managers.0[&manager("m2")].set.encode(), json!({"f:data": {"f:c": {}}}));
+}
+
+#[test]
+fn unknown_versions_are_dropped_and_conversions_are_asked_for() {
+    let mut managers = Managers::default();
+    let live = of("v1", json!({"a": "1"}));
+    managers.apply(&json!({}), &live, &reach(), &manager("m1"), false, "t").unwrap();
+    let writer = Manager { applies: false, api_version: "v2".into(), ..manager("upd") };
+    let (old, new) = (of("v2", json!({"a": "1"})), of("v2", json!({"a": "2"})));
+    let slow = Renamed { slow: true };
+    let asked = Reach { api_version: "v2", versions: &slow, ..reach() };
+    let needed = managers.clone().update(&old, &new, &asked, &writer, "t").unwrap_err();
+    assert_eq!(needed, Needed { object: Box::new(old.clone()), to: "v1".to_owned() });
+    let alone = Reach { api_version: "v2", ..reach() };
+    managers.update(&old, &new, &alone, &writer, "t").unwrap();
+    assert_eq!(managers.0.keys().collect::<Vec<_>>(), [&writer]);
 }
 
 fn data() -> impl Strategy<Value = Value> {

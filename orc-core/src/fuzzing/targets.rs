@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Sampler, Target, choice, halves, text};
-use crate::apply::{Element, Manager, Managers, Place, Reach};
+use crate::apply::{Element, Manager, Managers, OneVersion, Place, Reach};
 use crate::doc::Doc;
 use crate::head::Head;
 use crate::labels::{FieldSelector, Selector};
@@ -222,14 +222,13 @@ fn apply_patch(bytes: &[u8]) {
         if crate::apply::check(&config, place).is_err() {
             continue;
         }
-        let reach = Reach { place, ignored: &["apiVersion", "kind"] };
+        let ignored = &["apiVersion", "kind"];
+        let reach = Reach { place, api_version: version, ignored, versions: &OneVersion };
         let (name, api_version, subresource) = ("m".into(), String::new(), String::new());
         let manager = Manager { name, applies: true, api_version, subresource };
         let mut managers = Managers::default();
         let apply = |managers: &mut Managers, live: &Value| {
-            managers
-                .apply(live, &config, &reach, &manager, true, (version, "2024-01-01T00:00:00Z"))
-                .expect("it is forced")
+            managers.apply(live, &config, &reach, &manager, true, "2024-01-01T00:00:00Z").expect("it is forced")
         };
         let once = apply(&mut managers, &live);
         let noted = managers.encode();

@@ -7,7 +7,9 @@ pub mod get;
 pub mod logs;
 pub mod manifest;
 pub mod restore;
+pub mod status;
 mod table;
+pub mod ui;
 
 use std::path::PathBuf;
 use std::sync::Arc;

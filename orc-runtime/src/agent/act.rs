@@ -10,8 +10,10 @@ use orc_store::client::{DeleteOptions, Preconditions};
 use super::context::{Context, name_of, namespace_of, uid_of};
 use super::observe::SandboxIds;
 use super::work::Finished;
-use super::{container, hooks, observe, probing, status, volumes};
-use crate::machine::{Action, Failure, Input, Observation, PodEvent, container_of};
+use super::{container, hooks, observe, probing, rotation, status, volumes};
+use crate::machine::{
+    Action, Failure, Input, Observation, PodEvent, any_container, container_of, ephemeral_containers,
+};
 use crate::runtime::{ContainerId, ImageStatus, RuntimeError, SandboxId};
 
 /// An action with all that it needs.
@@ -59,7 +61,7 @@ async fn carry_out(context: &Context, order: &Order) -> Result<(), Failure> {
         Action::RunSandbox { attempt } => run_sandbox(context, order, *attempt).await,
         Action::Start { container, attempt, sandbox } => start(context, order, container, *attempt, sandbox).await,
         Action::Stop { container, id, grace, hook } => stop(context, order, container, id, *grace, *hook).await,
-        Action::RemoveContainer { id } => runtime.remove_container(id).await.map_err(|e| failed("RemoveContainer", &e)),
+        Action::RemoveContainer { id } => remove_container(context, id).await,
         Action::StopSandbox { id } => runtime.stop_sandbox(id).await.map_err(|e| failed("FailedKillPod", &e)),
         Action::RemoveSandbox { id } => runtime.remove_sandbox(id).await.map_err(|e| failed("FailedKillPod", &e)),
         Action::Unmount => volumes::tear_down(context, &order.pod).await,
@@ -72,10 +74,19 @@ fn failed(reason: &str, error: &RuntimeError) -> Failure {
     Failure::new(reason, error.full_message())
 }
 
+/// Forgets a run and its log: a crashing container would fill the disk otherwise.
+async fn remove_container(context: &Context, id: &ContainerId) -> Result<(), Failure> {
+    let log = context.runtime.container_status(id).await.ok().and_then(|status| status.log_path);
+    context.runtime.remove_container(id).await.map_err(|e| failed("RemoveContainer", &e))?;
+    let forgotten = log.filter(|_| !context.config.is_simulated()).map_or(Ok(()), |log| rotation::forget(&log));
+    forgotten.map_err(|error| Failure::new("RemoveContainer", format!("remove the log of {id}: {error}")))
+}
+
 async fn run_sandbox(context: &Context, order: &Order, attempt: u32) -> Result<(), Failure> {
     let _turn = context.starts.acquire().await;
     container::check(context, &order.pod)?;
-    let config = container::sandbox(context, &order.pod, attempt);
+    let mut config = container::sandbox(context, &order.pod, attempt);
+    config.qos_class = order.status.qos_class.clone().unwrap_or_default();
     let made = context.runtime.run_sandbox(&config).await.map_err(|e| failed("FailedCreatePodSandBox", &e))?;
     order.ids.lock().insert(made.id);
     Ok(())
@@ -83,15 +94,15 @@ async fn run_sandbox(context: &Context, order: &Order, attempt: u32) -> Result<(
 
 async fn start(context: &Context, order: &Order, name: &str, attempt: u32, sandbox: &SandboxId) -> Result<(), Failure> {
     let turn = context.starts.acquire().await;
-    let Some(spec) = container_of(&order.pod, name) else {
+    let Some(spec) = any_container(&order.pod, name) else {
         return Err(Failure::new("CreateContainerConfigError", format!("the pod has no container {name:?}")));
     };
-    let tell = |event: PodEvent| {
-        let init = order.pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten()).any(|c| c.name == name);
-        context.recorder.record(&order.pod, &event.of_container(init, name));
-    };
+    let spec = spec.as_ref();
+    let tell =
+        |event: PodEvent| context.recorder.record(&order.pod, &event.of_container(list_of(&order.pod, name), name));
     pull(context, spec, &tell).await?;
-    let config = container::container(context, &order.pod, &order.status, spec, attempt).await?;
+    let mut config = container::container(context, &order.pod, &order.status, spec, attempt).await?;
+    config.share_processes_of = target_of(order, name)?;
     let runtime = &context.runtime;
     let id = runtime.create_container(sandbox, &config).await.map_err(|e| failed(e.reason(), &e))?;
     tell(PodEvent::normal("Created", "Container created"));
@@ -107,6 +118,31 @@ async fn start(context: &Context, order: &Order, name: &str, attempt: u32, sandb
     tracing::warn!(pod = name_of(&order.pod), container = name, %message, "a postStart hook failed");
     runtime.stop_container(&id, grace_of(&order.pod)).await.map_err(|e| failed("PostStartHookError", &e))?;
     Err(Failure::new("PostStartHookError", message))
+}
+
+/// The list of the pod's spec that a container stands in.
+fn list_of(pod: &Pod, name: &str) -> &'static str {
+    let inits = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    match container_of(pod, name) {
+        None => "ephemeralContainers",
+        Some(_) if inits.into_iter().any(|container| container.name == name) => "initContainers",
+        Some(_) => "containers",
+    }
+}
+
+/// The running container whose processes an ephemeral one is to see.
+fn target_of(order: &Order, name: &str) -> Result<Option<ContainerId>, Failure> {
+    let mut extras = ephemeral_containers(&order.pod).filter(|extra| extra.name == name);
+    let target = extras.find_map(|extra| extra.target_container_name.as_deref().filter(|target| !target.is_empty()));
+    let Some(target) = target else { return Ok(None) };
+    let status = &order.status;
+    let known = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let mut running =
+        known.filter(|known| known.name == target && known.state.as_ref().is_some_and(|state| state.running.is_some()));
+    let id = running
+        .find_map(|known| known.container_id.as_deref())
+        .ok_or_else(|| Failure::new("CreateContainerError", format!("unable to find target container {target:?}")))?;
+    Ok(Some(ContainerId::new(id.split_once("://").map_or(id, |(_, id)| id))))
 }
 
 fn grace_of(pod: &Pod) -> Duration {
@@ -167,8 +203,8 @@ async fn stop(
         let run = hooks::run(context, &order.pod, &order.status, spec, id, handler, grace);
         if let Err(message) = run.await {
             tracing::warn!(pod = name_of(&order.pod), container = name, %message, "a preStop hook failed");
-            let init = order.pod.spec.iter().all(|spec| spec.containers.iter().all(|c| c.name != name));
-            let event = PodEvent::warning("FailedPreStopHook", "PreStopHook failed").of_container(init, name);
+            let event = PodEvent::warning("FailedPreStopHook", "PreStopHook failed");
+            let event = event.of_container(list_of(&order.pod, name), name);
             context.recorder.record(&order.pod, &event);
         }
     }

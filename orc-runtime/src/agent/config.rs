@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Taint;
 
@@ -32,6 +33,14 @@ pub struct AgentConfig {
     pub cluster_domain: String,
     /// Port of the agent's HTTP API, when it is served on one.
     pub port: Option<u16>,
+    /// Processes and threads of one pod; `None`: no limit (`podPidsLimit`).
+    pub pod_pids_limit: Option<u64>,
+    /// Bytes from which a container's log is moved aside (`containerLogMaxSize`).
+    pub log_max_bytes: u64,
+    /// Files of one log, the present one counted (`containerLogMaxFiles`); at least 2.
+    pub log_max_files: u32,
+    /// How often the logs are looked at (`containerLogMonitorInterval`).
+    pub log_check_interval: Duration,
     /// Pods whose containers are made and started at the same time.
     pub parallel_starts: usize,
     /// Whether Event objects are written; a scale test does without.
@@ -61,6 +70,11 @@ impl AgentConfig {
             cluster_dns: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
             port: None,
+            pod_pids_limit: None,
+            // These three are the kubelet's defaults.
+            log_max_bytes: 10 << 20,
+            log_max_files: 5,
+            log_check_interval: Duration::from_secs(10),
             parallel_starts: 8,
             events: true,
             heartbeats: true,

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{
-    Container, Pod, PodSecurityContext, PodSpec, PodStatus, ResourceRequirements, SecurityContext,
-};
-use orc_core::quantity::Quantity;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, PodStatus, SecurityContext};
 
 use super::context::{Context, name_of, namespace_of, uid_of};
-use super::{environment, files, volumes};
+use super::{environment, files, resources, shutdown, volumes};
 use crate::machine::Failure;
-use crate::runtime::{ContainerConfig, ContainerResources, PodLimits, PortMapping, Protocol, RunAs, SandboxConfig};
+use crate::runtime::{ContainerConfig, PortMapping, Protocol, RunAs, SandboxConfig};
 
 /// The labels that a kubelet gives to what it makes.
 fn labels(pod: &Pod) -> BTreeMap<String, String> {
@@ -51,15 +48,23 @@ pub(super) fn sandbox(context: &Context, pod: &Pod, attempt: u32) -> SandboxConf
         attempt,
         hostname: if host_network { String::new() } else { files::hostname(pod) },
         labels: pod.metadata.labels.clone().unwrap_or_default().into_iter().chain(labels(pod)).collect(),
-        annotations: pod.metadata.annotations.clone().unwrap_or_default(),
+        annotations: annotations(pod, spec),
         log_directory: context.log_dir(pod).unwrap_or_default(),
         port_mappings: if host_network { Vec::new() } else { ports(spec) },
-        dns: files::dns(context, pod),
+        dns: super::dns::dns(context, pod),
         host_network,
         host_pid: spec.host_pid.unwrap_or(false),
         host_ipc: spec.host_ipc.unwrap_or(false),
-        limits: limits(spec),
+        limits: Some(resources::of_pod(spec, context.config.pod_pids_limit)),
+        qos_class: String::new(),
     }
+}
+
+/// The pod's own, and its priority for the node's shutdown.
+fn annotations(pod: &Pod, spec: &PodSpec) -> BTreeMap<String, String> {
+    let mut all = pod.metadata.annotations.clone().unwrap_or_default();
+    all.insert(shutdown::PRIORITY.to_owned(), spec.priority.unwrap_or_default().to_string());
+    all
 }
 
 fn ports(spec: &PodSpec) -> Vec<PortMapping> {
@@ -76,14 +81,6 @@ fn ports(spec: &PodSpec) -> Vec<PortMapping> {
         host_ip: each.host_ip.clone().unwrap_or_default(),
     })
     .collect()
-}
-
-fn limits(spec: &PodSpec) -> Option<PodLimits> {
-    let each: Vec<ContainerResources> =
-        spec.containers.iter().map(|container| resources(container.resources.as_ref())).collect();
-    let sum = |of: fn(&ContainerResources) -> Option<u64>| each.iter().map(of).sum::<Option<u64>>();
-    let limits = PodLimits { cpu_millis: sum(|r| r.cpu_limit_millis), memory_bytes: sum(|r| r.memory_limit_bytes) };
-    (limits != PodLimits::default() && !each.is_empty()).then_some(limits)
 }
 
 /// The configuration of a container.
@@ -120,7 +117,7 @@ pub(super) async fn container(
         working_dir: spec.working_dir.clone().unwrap_or_default(),
         mounts,
         run_as,
-        resources: resources(spec.resources.as_ref()),
+        resources: resources::of_container(spec.resources.as_ref()),
         tty: spec.tty.unwrap_or(false),
         stdin: spec.stdin.unwrap_or(false),
         stdin_once: spec.stdin_once.unwrap_or(false),
@@ -133,6 +130,7 @@ pub(super) async fn container(
         readonly_root: security.read_only_root_filesystem.unwrap_or(false),
         add_capabilities: capabilities.add.unwrap_or_default(),
         drop_capabilities: capabilities.drop.unwrap_or_default(),
+        share_processes_of: None,
     })
 }
 
@@ -154,20 +152,4 @@ fn run_as(pod: Option<&PodSecurityContext>, own: &SecurityContext) -> Result<Run
     let groups = pod.iter().flat_map(|pod| pod.supplemental_groups.iter().flatten().chain(pod.fs_group.as_ref()));
     let supplemental = groups.map(|group| id(Some(*group))).collect::<Result<Vec<_>, _>>()?;
     Ok(RunAs { user, group, supplemental: supplemental.into_iter().flatten().collect() })
-}
-
-fn resources(spec: Option<&ResourceRequirements>) -> ContainerResources {
-    let Some(spec) = spec else { return ContainerResources::default() };
-    let get = |limits: bool, name: &str| {
-        let map = if limits { spec.limits.as_ref() } else { spec.requests.as_ref() };
-        Quantity::parse(&map?.get(name)?.0).ok()
-    };
-    let millis = |quantity: Option<Quantity>| quantity.and_then(|q| u64::try_from(q.milli_value()).ok());
-    let bytes = |quantity: Option<Quantity>| quantity.and_then(|q| u64::try_from(q.value()).ok());
-    ContainerResources {
-        cpu_request_millis: millis(get(false, "cpu")),
-        cpu_limit_millis: millis(get(true, "cpu")),
-        memory_limit_bytes: bytes(get(true, "memory")),
-        oom_score_adj: None,
-    }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use super::context::{Context, name_of, namespace_of, uid_of};
+use super::dns;
 use crate::machine::Failure;
-use crate::runtime::{DnsConfig, Mount};
+use crate::runtime::Mount;
 
 /// The pod's host name.
 pub(super) fn hostname(pod: &Pod) -> String {
@@ -15,54 +16,6 @@ pub(super) fn hostname(pod: &Pod) -> String {
     let name = set.filter(|name| !name.is_empty()).map_or_else(|| name_of(pod), String::as_str);
     // A host name is a label of at most 63 characters.
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
-}
-
-/// What the pod's `dnsPolicy` makes of node, cluster and pod. `None`: the node's own file.
-pub(super) fn dns(context: &Context, pod: &Pod) -> Option<DnsConfig> {
-    let spec = pod.spec.as_ref()?;
-    let config = &context.config;
-    let host_network = spec.host_network.unwrap_or(false);
-    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
-    let cluster = match policy {
-        "ClusterFirst" => !host_network,
-        "ClusterFirstWithHostNet" => true,
-        _ => false,
-    };
-    let mut dns = if policy == "None" {
-        DnsConfig::default()
-    } else if cluster && !config.cluster_dns.is_empty() {
-        let domain = &config.cluster_domain;
-        DnsConfig {
-            servers: config.cluster_dns.iter().map(ToString::to_string).collect(),
-            searches: vec![format!("{}.svc.{domain}", namespace_of(pod)), format!("svc.{domain}"), domain.clone()],
-            options: vec!["ndots:5".to_owned()],
-        }
-    } else {
-        spec.dns_config.as_ref()?;
-        DnsConfig::default()
-    };
-    if let Some(own) = &spec.dns_config {
-        dns.servers.extend(own.nameservers.iter().flatten().cloned());
-        dns.searches.extend(own.searches.iter().flatten().cloned());
-        for option in own.options.iter().flatten() {
-            let name = option.name.clone().unwrap_or_default();
-            dns.options.retain(|known| *known != name && !known.starts_with(&format!("{name}:")));
-            dns.options.push(option.value.as_ref().map_or(name.clone(), |value| format!("{name}:{value}")));
-        }
-    }
-    Some(dns)
-}
-
-fn resolv_conf(dns: &DnsConfig) -> String {
-    let mut text = String::new();
-    if !dns.searches.is_empty() {
-        text += &format!("search {}\n", dns.searches.join(" "));
-    }
-    dns.servers.iter().for_each(|server| text += &format!("nameserver {server}\n"));
-    if !dns.options.is_empty() {
-        text += &format!("options {}\n", dns.options.join(" "));
-    }
-    text
 }
 
 fn hosts(context: &Context, pod: &Pod, status: &PodStatus) -> String {
@@ -121,9 +74,9 @@ pub(super) async fn mounts(
         write(&path, &format!("{}\n", hostname(pod))).await?;
         add(path, "/etc/hostname");
     }
-    if let Some(dns) = dns(context, pod) {
+    if let Some(dns) = dns::dns(context, pod) {
         let path = dir.join("etc-resolv.conf");
-        write(&path, &resolv_conf(&dns)).await?;
+        write(&path, &dns::text(&dns)).await?;
         add(path, "/etc/resolv.conf");
     }
     if let (Some(to), Some(file)) = (
@@ -156,19 +109,4 @@ async fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 fn failure(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new("CreateContainerConfigError", format!("write {}: {error}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_resolver_file_reads_as_usual() {
-        let dns = DnsConfig {
-            servers: vec!["10.0.0.10".into()],
-            searches: vec!["a.svc".into(), "svc".into()],
-            options: vec!["ndots:5".into()],
-        };
-        assert_eq!(resolv_conf(&dns), "search a.svc svc\nnameserver 10.0.0.10\noptions ndots:5\n");
-    }
 }

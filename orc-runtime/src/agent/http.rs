@@ -22,7 +22,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::context::{Context, View};
 use super::{logs, stats, streams};
-use crate::machine::container_of;
+use crate::machine::any_container;
 use crate::runtime::{LogOptions, RuntimeError};
 
 /// The service over what the agent's loop last saw.
@@ -77,7 +77,7 @@ async fn container_logs(
     let Some(View { pod, status }) = view else {
         return Err(ApiError::new(Reason::NotFound, format!("pod {name:?} not found")));
     };
-    if container_of(&pod, container).is_none() {
+    if any_container(&pod, container).is_none() {
         return Err(ApiError::new(Reason::NotFound, format!("container {container:?} not found in pod {name:?}")));
     }
     let (options, previous) = options(query)?;

@@ -70,8 +70,13 @@ pub async fn renew_all(env: Env, nodes: Vec<String>, stop: CancellationToken) {
         let renewed = stream::iter(&nodes).for_each_concurrent(AT_ONCE, |node| {
             let env = &env;
             async move {
-                if let Err(error) = renew(env, node).await {
-                    tracing::warn!(%node, %error, "the node's lease could not be renewed");
+                match renew(env, node).await {
+                    // Its agent has not registered it yet, or somebody deleted it: the next round looks again.
+                    Err(error) if error.is_not_found() => {
+                        tracing::debug!(%node, "there is no such node to keep a lease for")
+                    }
+                    Err(error) => tracing::warn!(%node, %error, "the node's lease could not be renewed"),
+                    Ok(()) => {}
                 }
             }
         });

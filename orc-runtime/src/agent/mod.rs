@@ -15,15 +15,17 @@
 //! | `node`, `lease` | the Node object and its heartbeat |
 //! | `events`, `status` | what is written about pods |
 //! | `shutdown` | ending the pods with the node |
+//! | `resources`, `rotation` | limits, logs that grow |
 //! | `http`, `streams`, `logs`, `stats` | the node's HTTP API: logs, exec, attach, port-forward, usage |
 //!
-//! Static pods, device plugins, checkpointing and eviction under pressure are not built.
+//! Static pods, device plugins, checkpointing, in-place resize and eviction under pressure are not built.
 
 mod act;
 mod admission;
 mod config;
 mod container;
 mod context;
+mod dns;
 mod environment;
 mod events;
 mod feed;
@@ -36,6 +38,8 @@ mod logs;
 mod node;
 mod observe;
 mod probing;
+mod resources;
+mod rotation;
 mod shutdown;
 mod stats;
 mod status;
@@ -88,7 +92,8 @@ impl Agent {
         let Self { context, feed } = self;
         let feed = feed.unwrap_or_else(|| PodFeed::of_node(&context.env, &context.config.node_name));
         let heart = context.env.spawn.spawn(lease::run(context.clone()));
+        let logs = context.env.spawn.spawn(rotation::run(context.clone()));
         work::run(context, &feed, stop).await;
-        drop(heart);
+        drop((heart, logs));
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn last_words(context: &Context, pod: &Pod, seen: &mut Observat
         // A container that left no message has an empty file, or none.
         let mut message = tokio::fs::read(&path).await.unwrap_or_default();
         message.truncate(MESSAGE_BYTES);
-        let falls_back = crate::machine::container_of(pod, &status.name)
+        let falls_back = crate::machine::any_container(pod, &status.name)
             .is_some_and(|spec| spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"));
         if message.is_empty() && falls_back && status.exit_code != Some(0) {
             message = log_tail(context, status).await;

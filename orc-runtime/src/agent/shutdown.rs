@@ -7,8 +7,13 @@ use futures::future::join_all;
 
 use crate::runtime::{RuntimeError, RuntimeService, SandboxState, SandboxStatus};
 
-/// Stops everything that a runtime runs, giving each container `grace` to end by itself, and returns how many pods
-/// there were. What the runtime knows of them stays: the next agent over it starts the pods again, by their restart
+/// The annotation of a sandbox that tells its pod's `spec.priority`.
+pub(super) const PRIORITY: &str = "io.kubernetes.pod.priority";
+/// Pods from this priority on end after all others, which may need them to end well (`system-cluster-critical`).
+const CRITICAL: i64 = 2_000_000_000;
+
+/// Stops everything that a runtime runs, critical pods after the others, giving each container `grace` to end by itself,
+/// and returns how many pods there were. What the runtime knows of them stays: the next agent over it starts the pods again, by their restart
 /// policy, as after a reboot.
 ///
 /// # Errors
@@ -16,12 +21,20 @@ use crate::runtime::{RuntimeError, RuntimeService, SandboxState, SandboxStatus};
 pub async fn stop_pods(runtime: &Arc<dyn RuntimeService>, grace: Duration) -> Result<usize, RuntimeError> {
     let sandboxes = runtime.list_sandboxes().await?;
     let ready: Vec<_> = sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready).collect();
-    for outcome in join_all(ready.iter().map(|sandbox| stop_pod(runtime, sandbox, grace))).await {
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "a pod was not stopped");
+    let (critical, others): (Vec<&SandboxStatus>, Vec<&SandboxStatus>) =
+        ready.into_iter().partition(|sandbox| priority_of(sandbox) >= CRITICAL);
+    for group in [&others, &critical] {
+        for outcome in join_all(group.iter().map(|sandbox| stop_pod(runtime, sandbox, grace))).await {
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "a pod was not stopped");
+            }
         }
     }
-    Ok(ready.len())
+    Ok(others.len() + critical.len())
+}
+
+fn priority_of(sandbox: &SandboxStatus) -> i64 {
+    sandbox.annotations.get(PRIORITY).and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 async fn stop_pod(

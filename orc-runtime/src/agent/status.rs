@@ -45,6 +45,7 @@ fn merge(status: &mut PodStatus, wanted: &PodStatus) {
     status.start_time = wanted.start_time;
     status.init_container_statuses = wanted.init_container_statuses;
     status.container_statuses = wanted.container_statuses;
+    status.ephemeral_container_statuses = wanted.ephemeral_container_statuses;
     status.qos_class = wanted.qos_class.or(status.qos_class.take());
     status.observed_generation = wanted.observed_generation;
 }

@@ -13,7 +13,7 @@ use orc_store::dialer::{Body, Duplex, Upgraded};
 
 use super::context::{Context, View, uid_of};
 use super::http::{pairs_of, respond};
-use crate::machine::container_of;
+use crate::machine::any_container;
 use crate::runtime::{ContainerId, ExecRequest, StreamSet};
 use crate::streaming::{self, Purpose, Target, Work, negotiate};
 
@@ -149,7 +149,7 @@ fn running_id(status: &ContainerStatus) -> Option<ContainerId> {
 
 /// The run of a container that a program can join. The text is the kubelet's, which clients look for.
 fn running(view: &View, container: &str) -> Result<ContainerId, ApiError> {
-    let found = container_of(&view.pod, container)
+    let found = any_container(&view.pod, container)
         .and_then(|_| statuses(&view.status).find(|status| status.name == container))
         .and_then(running_id);
     let missing = || format!("unable to upgrade connection: container not found ({container:?})");

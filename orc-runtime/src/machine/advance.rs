@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backoff::later;
-use super::pod::{Machine, Outcome, find_container};
+use super::find::find_container;
+use super::pod::{Machine, Outcome};
 use super::slot::{Role, Stage};
 use super::{Action, PodEvent, Step};
 use crate::runtime::{SandboxId, SandboxState};
@@ -72,11 +73,17 @@ impl Machine {
             return self.begin(Action::Mount, now, step);
         }
         let Some(sandbox) = self.ensure_sandbox(now, step) else { return };
+        // For looking into a pod that hangs in its initialization too.
+        self.run_all(Role::Ephemeral, &sandbox, now, step);
         if self.run_inits(&sandbox, now, step) {
-            for index in 0..self.slots.len() {
-                if self.slots[index].role == Role::Main {
-                    self.run_slot(index, &sandbox, now, step);
-                }
+            self.run_all(Role::Main, &sandbox, now, step);
+        }
+    }
+
+    fn run_all(&mut self, role: Role, sandbox: &SandboxId, now: Timestamp, step: &mut Step) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].role == role {
+                self.run_slot(index, sandbox, now, step);
             }
         }
     }
@@ -117,7 +124,7 @@ impl Machine {
         let passed = self.inits_are_done(sandbox);
         for index in 0..self.slots.len() {
             match self.slots[index].role {
-                Role::Main => break,
+                Role::Main | Role::Ephemeral => break,
                 Role::Sidecar => {
                     self.run_slot(index, sandbox, now, step);
                     if !passed && !self.has_started(index) {
@@ -215,7 +222,7 @@ impl Machine {
         }
         slot.condemned = Some(run.id.clone());
         let text = format!("Container {} definition changed, will be restarted", slot.name);
-        step.events.push(PodEvent::normal("Killing", text).of_container(slot.role != Role::Main, &slot.name));
+        step.events.push(PodEvent::normal("Killing", text).of_container(slot.role.list(), &slot.name));
     }
 
     /// Stops a run that a probe or a changed spec condemned.
@@ -238,12 +245,12 @@ impl Machine {
         let image = find_container(&self.pod, &slot.name).and_then(|spec| spec.image.clone()).unwrap_or_default();
         trouble.message = format!("Back-off pulling image {image:?}: ErrImagePull: {}", trouble.message);
         "ImagePullBackOff".clone_into(&mut trouble.reason);
-        let init = slot.role != Role::Main;
+        let list = slot.role.list();
         let name = slot.name.clone();
         let text = format!("Back-off pulling image {image:?}");
-        step.events.push(PodEvent::normal("BackOff", text).of_container(init, &name));
+        step.events.push(PodEvent::normal("BackOff", text).of_container(list, &name));
         let text = "Error: ImagePullBackOff";
-        step.events.push(PodEvent::warning("Failed", text).of_container(init, &name));
+        step.events.push(PodEvent::warning("Failed", text).of_container(list, &name));
     }
 
     fn tell_of_crash_loop(&mut self, index: usize, step: &mut Step) {
@@ -255,7 +262,7 @@ impl Machine {
         }
         slot.told = Some(run.id.clone());
         let text = format!("Back-off restarting failed container {} in pod {pod}", slot.name);
-        step.events.push(PodEvent::warning("BackOff", text).of_container(slot.role != Role::Main, &slot.name));
+        step.events.push(PodEvent::warning("BackOff", text).of_container(slot.role.list(), &slot.name));
     }
 
     fn look_at_probes(&mut self, now: Timestamp, step: &mut Step) {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
 
-use super::pod::{Machine, find_container};
+use super::find::find_container;
+use super::pod::Machine;
 use super::slot::{Role, time};
 
 type Verdict = (bool, Option<&'static str>, Option<String>);
@@ -58,7 +59,8 @@ impl Machine {
             "Failed" => return (false, Some("PodFailed"), None),
             _ => {}
         }
-        let unready = self.slots.iter().filter(|slot| slot.role != Role::Init && !self.is_ready(slot));
+        let unready = self.slots.iter().filter(|slot| matches!(slot.role, Role::Main | Role::Sidecar));
+        let unready = unready.filter(|slot| !self.is_ready(slot));
         let unready: Vec<&str> = unready.map(|slot| slot.name.as_str()).collect();
         if unready.is_empty() {
             return (true, None, None);

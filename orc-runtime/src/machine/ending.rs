@@ -111,7 +111,7 @@ impl Machine {
             return;
         }
         let text = format!("Stopping container {name}");
-        step.events.push(PodEvent::normal("Killing", text).of_container(slot.role != Role::Main, name));
+        step.events.push(PodEvent::normal("Killing", text).of_container(slot.role.list(), name));
     }
 
     /// The grace that the pod's end is given now.

@@ -24,9 +24,9 @@ impl PodEvent {
         Self { warning: true, ..Self::normal(reason, message) }
     }
 
-    /// Names the container that it is about.
-    pub fn of_container(mut self, init: bool, name: &str) -> Self {
-        let list = if init { "initContainers" } else { "containers" };
+    /// Names the container that it is about, and the list of the pod's spec that it stands in (`containers`,
+    /// `initContainers`, `ephemeralContainers`).
+    pub fn of_container(mut self, list: &str, name: &str) -> Self {
         self.field = format!("spec.{list}{{{name}}}");
         self
     }

@@ -11,6 +11,7 @@ mod backoff;
 mod conditions;
 mod ending;
 mod events;
+mod find;
 mod phase;
 mod pod;
 mod probes;
@@ -27,8 +28,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 pub use events::PodEvent;
+pub(crate) use find::{any_container, ephemeral_containers, find_container as container_of};
 pub use pod::Machine;
-pub(crate) use pod::find_container as container_of;
 
 use crate::runtime::{ContainerId, ContainerStatus, SandboxId, SandboxStatus};
 

@@ -55,7 +55,7 @@ impl Machine {
             return Vec::new();
         }
         let open = self.slots.iter().enumerate().filter(|(index, slot)| match slot.role {
-            Role::Main => false,
+            Role::Main | Role::Ephemeral => false,
             Role::Init => !slot.succeeded(),
             Role::Sidecar => !self.has_started(*index),
         });

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 
 use super::backoff::later;
+use super::find::{ephemeral_containers, find_container};
 use super::probes::Verdict;
 use super::slot::{Slot, Trouble, pod_policy};
 use super::{Action, Failure, Input, MachineConfig, Observation, PodEvent, ProbeKind, Step};
@@ -61,10 +62,12 @@ impl Machine {
         let spec = pod.spec.clone().unwrap_or_default();
         let inits = spec.init_containers.iter().flatten().map(|container| Slot::new(container, true, policy));
         let mains = spec.containers.iter().map(|container| Slot::new(container, false, policy));
-        let mut slots: Vec<Slot> = inits.chain(mains).collect();
+        let extras = spec.ephemeral_containers.iter().flatten().map(|container| Slot::ephemeral(&container.name));
+        let mut slots: Vec<Slot> = inits.chain(mains).chain(extras).collect();
         let status = pod.status.clone().unwrap_or_default();
         for (slot, known) in slots.iter_mut().filter_map(|slot| {
-            let lists = [&status.init_container_statuses, &status.container_statuses];
+            let lists =
+                [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
             let known = lists.into_iter().flatten().flatten().find(|known| known.name == slot.name)?;
             Some((slot, known))
         }) {
@@ -134,7 +137,7 @@ impl Machine {
 
     fn take(&mut self, input: Input, now: Timestamp, step: &mut Step) {
         match input {
-            Input::Spec(pod) => self.take_spec(pod, step),
+            Input::Spec(pod) => self.take_spec(pod),
             Input::Gone => self.gone = true,
             Input::Reject(reason, message) => {
                 // A pod that already has a sandbox was let in before.
@@ -160,16 +163,14 @@ impl Machine {
         }
     }
 
-    fn take_spec(&mut self, pod: Arc<Pod>, step: &mut Step) {
-        let ephemeral = |pod: &Pod| {
-            let containers = pod.spec.iter().flat_map(|spec| spec.ephemeral_containers.iter().flatten());
-            containers.map(|container| container.name.clone()).collect::<BTreeSet<_>>()
-        };
-        for name in ephemeral(&pod).difference(&ephemeral(&self.pod)) {
-            let text = format!("Ephemeral container {name} is not run: orc does not support ephemeral containers yet");
-            step.events.push(PodEvent::warning("Failed", text));
+    fn take_spec(&mut self, pod: Arc<Pod>) {
+        self.pod = pod.clone();
+        // Ephemeral containers come at any time; the API lets none go.
+        for container in ephemeral_containers(&pod) {
+            if self.slots.iter().all(|slot| slot.name != container.name) {
+                self.slots.push(Slot::ephemeral(&container.name));
+            }
         }
-        self.pod = pod;
         // Somebody else may end a pod (eviction, a lost node): it is ended here then.
         let status = self.pod.status.as_ref();
         let phase = match status.and_then(|status| status.phase.as_deref()) {
@@ -251,8 +252,8 @@ impl Machine {
             failure.reason.as_str(),
             "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" | "RegistryUnavailable"
         );
-        let init = slot.role != super::slot::Role::Main;
-        let error = PodEvent::warning("Failed", format!("Error: {}", failure.reason)).of_container(init, name);
+        let list = slot.role.list();
+        let error = PodEvent::warning("Failed", format!("Error: {}", failure.reason)).of_container(list, name);
         let until = if image {
             slot.pulls.retry(now, now);
             slot.pulls.ready_at(now)
@@ -265,7 +266,7 @@ impl Machine {
             _ if image => step.events.push(error),
             _ => {
                 let text = format!("Error: {}", failure.message);
-                step.events.push(PodEvent::warning("Failed", text).of_container(init, name));
+                step.events.push(PodEvent::warning("Failed", text).of_container(list, name));
             }
         }
         // A program that could not be executed is an ended run: the restart back-off counts, not this one.
@@ -280,17 +281,17 @@ impl Machine {
         if slot.run.as_ref().is_none_or(|run| run.id != *id) || !slot.is_running() {
             return;
         }
-        let init = slot.role != super::slot::Role::Main;
+        let list = slot.role.list();
         let verdict = slot.probes.answer(spec, kind, ok);
         if verdict != Verdict::Fine {
             let text = format!("{} probe failed: {said}", kind.as_str());
-            step.events.push(PodEvent::warning("Unhealthy", text).of_container(init, name));
+            step.events.push(PodEvent::warning("Unhealthy", text).of_container(list, name));
         }
         if verdict == Verdict::Condemned && slot.condemned.as_ref() != Some(id) {
             slot.condemned = Some(id.clone());
             let then = if slot.policy == super::slot::Policy::Never { "" } else { ", will be restarted" };
             let text = format!("Container {name} failed {} probe{then}", kind.as_str().to_lowercase());
-            step.events.push(PodEvent::normal("Killing", text).of_container(init, name));
+            step.events.push(PodEvent::normal("Killing", text).of_container(list, name));
         }
     }
 
@@ -323,12 +324,6 @@ impl PodSpecRef<'_> {
         let seconds = self.0?.active_deadline_seconds?;
         Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
     }
-}
-
-/// A container of a pod by its name.
-pub(crate) fn find_container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
-    let spec = pod.spec.as_ref()?;
-    spec.init_containers.iter().flatten().chain(&spec.containers).find(|container| container.name == name)
 }
 
 /// Event reasons are fixed words; the rejections that the node knows.

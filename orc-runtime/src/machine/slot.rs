@@ -17,6 +17,24 @@ pub(super) enum Role {
     Sidecar,
     /// One of `spec.containers`.
     Main,
+    /// One of `spec.ephemeralContainers`: runs once, beside everything, and counts for nothing.
+    Ephemeral,
+}
+
+impl Role {
+    /// Whether it is one of `spec.initContainers`.
+    pub(super) fn is_init(self) -> bool {
+        matches!(self, Self::Init | Self::Sidecar)
+    }
+
+    /// The list in the pod's spec that it stands in.
+    pub(super) fn list(self) -> &'static str {
+        match self {
+            Self::Init | Self::Sidecar => "initContainers",
+            Self::Main => "containers",
+            Self::Ephemeral => "ephemeralContainers",
+        }
+    }
 }
 
 /// When a container is run again.
@@ -91,8 +109,17 @@ impl Slot {
             (Role::Init, Policy::Always) => Policy::OnFailure,
             (_, policy) => policy,
         });
+        Self::of(&container.name, role, policy)
+    }
+
+    /// An ephemeral container: never run a second time (KEP-277).
+    pub(super) fn ephemeral(name: &str) -> Self {
+        Self::of(name, Role::Ephemeral, Policy::Never)
+    }
+
+    fn of(name: &str, role: Role, policy: Policy) -> Self {
         Self {
-            name: container.name.clone(),
+            name: name.to_owned(),
             role,
             policy,
             run: None,

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::{
     HostIP, Pod, PodIP, PodStatus,
 };
 
-use super::pod::{Machine, find_container};
+use super::find::any_container;
+use super::pod::Machine;
 use super::slot::{Role, Run, Slot, Stage, time};
 
 impl Machine {
@@ -17,11 +18,12 @@ impl Machine {
         let phase = self.phase(ending);
         let host_ips: Vec<String> = self.config.host_ips.iter().map(ToString::to_string).collect();
         let pod_ips = self.pod_ips(&host_ips);
-        let of = |init: bool| {
-            let slots = self.slots.iter().filter(move |slot| (slot.role != Role::Main) == init);
+        let of = |is_it: fn(Role) -> bool| {
+            let slots = self.slots.iter().filter(move |slot| is_it(slot.role));
             slots.map(|slot| self.container_status(slot, now)).collect::<Vec<_>>()
         };
-        let (inits, mains) = (of(true), of(false));
+        let (inits, mains) = (of(Role::is_init), of(|role| role == Role::Main));
+        let extras = of(|role| role == Role::Ephemeral);
         let rejected = self.outcome.as_ref().is_some_and(|outcome| outcome.reason.is_some())
             && self.slots.iter().all(|slot| slot.run.is_none());
         PodStatus {
@@ -36,6 +38,7 @@ impl Machine {
             start_time: self.status.start_time.clone().or_else(|| Some(time(now))),
             init_container_statuses: (!inits.is_empty() && !rejected).then_some(inits),
             container_statuses: (!mains.is_empty() && !rejected).then_some(mains),
+            ephemeral_container_statuses: (!extras.is_empty() && !rejected).then_some(extras),
             qos_class: Some(self.status.qos_class.clone().unwrap_or_else(|| qos_class(&self.pod).to_owned())),
             observed_generation: self.pod.metadata.generation,
             ..self.foreign_fields()
@@ -58,7 +61,8 @@ impl Machine {
     }
 
     fn container_status(&self, slot: &Slot, now: Timestamp) -> ContainerStatus {
-        let spec = find_container(&self.pod, &slot.name);
+        let spec = any_container(&self.pod, &slot.name);
+        let spec = spec.as_deref();
         let run = slot.run.as_ref();
         let (state, last) = self.states(slot, now);
         let started_once = run.is_some_and(|run| !matches!(run.stage, Stage::Created));
@@ -126,7 +130,7 @@ impl Machine {
         if let Some(trouble) = &slot.trouble {
             return waiting(&trouble.reason, Some(trouble.message.clone()));
         }
-        let inits = self.slots.iter().any(|slot| slot.role != Role::Main);
+        let inits = slot.role != Role::Ephemeral && self.slots.iter().any(|slot| slot.role.is_init());
         waiting(if inits { "PodInitializing" } else { "ContainerCreating" }, None)
     }
 }

@@ -229,6 +229,43 @@ fn a_pod_starts_restarts_and_ends() {
 }
 
 #[test]
+fn an_ephemeral_container_runs_once_beside_the_others() {
+    let spec =
+        json!({"containers": [{"name": "web", "image": "i"}], "initContainers": [{"name": "setup", "image": "i"}]});
+    let mut play = Play::new(pod(spec));
+    assert_eq!(play.told(), ["Mount", "RunSandbox 0", "Start setup 0"]);
+    let mut asked = Pod::clone(play.machine.pod());
+    let extra = json!([{"name": "debug", "image": "busybox"}]);
+    asked.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(extra).unwrap();
+    play.input(Input::Spec(Arc::new(asked)));
+    assert_eq!(play.told(), ["Start debug 0"], "the initialization is not waited for");
+    play.exit("setup", 0, 1);
+    assert_eq!((play.told(), play.phase()), (vec!["Start web 0".to_owned()], "Running"));
+    play.exit("debug", 3, 1);
+    assert_eq!((play.told().len(), play.phase()), (0, "Running"), "it is not run again and fails nobody");
+    let status = play.machine.status();
+    assert_eq!(
+        (status.container_statuses.as_ref().unwrap().len(), status.init_container_statuses.as_ref().unwrap().len()),
+        (1, 1)
+    );
+    let debug = &status.ephemeral_container_statuses.as_ref().unwrap()[0];
+    assert_eq!(
+        (debug.image.as_str(), debug.state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code),
+        ("busybox", 3)
+    );
+    let ready = status.conditions.iter().flatten().find(|c| c.type_ == "ContainersReady").unwrap();
+    assert_eq!(ready.status, "True");
+    // An agent that starts now knows it all.
+    let mut found = Pod::clone(play.machine.pod());
+    found.status = Some(PodStatus::clone(status));
+    let mut later = Machine::new(Arc::new(found), play.machine.config.clone(), at(9));
+    let step = later.step(Input::Observed(play.model.seen.clone()), at(9));
+    assert_eq!(step.actions.iter().map(short).collect::<Vec<_>>(), ["Mount"]);
+    let step = later.step(Input::Done(Action::Mount, Ok(()), None), at(9));
+    assert!(step.actions.is_empty(), "{:?}", step.actions);
+}
+
+#[test]
 fn a_shorter_grace_shortens_the_stop() {
     let mut play = Play::new(pod(json!({"containers": [{"name": "web", "image": "i"}]})));
     play.told();

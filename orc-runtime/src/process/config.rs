@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cgroups::Limits;
 use crate::pod_net::{Cidr, Network};
 use crate::rootless::HostPorts;
 use crate::shim::sys::{self, Fork};
@@ -72,6 +73,8 @@ pub struct ProcessConfig {
     pub isolation: Isolation,
     /// Opens `hostPort`s; what [`rootless`](crate::rootless) gave.
     pub host_ports: HostPorts,
+    /// Whether limits of CPU and memory are enforced; [`Limits::detect`].
+    pub limits: Limits,
     /// The program to execute as shim: one whose `main` begins with `orc_runtime::shim::run_if_asked()`.
     pub shim_exe: PathBuf,
 }
@@ -79,8 +82,10 @@ pub struct ProcessConfig {
 impl ProcessConfig {
     /// Settings for a runtime without pod network, with this very program as shim.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        let state_dir = state_dir.into();
         Self {
-            state_dir: state_dir.into(),
+            limits: Limits::detect(&state_dir),
+            state_dir,
             hidden: Vec::new(),
             network: None,
             pod_cidr: None,

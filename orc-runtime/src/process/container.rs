@@ -97,6 +97,7 @@ impl Runtime for ProcessRuntime {
             let request = Request::Forget { container: id.to_string() };
             client::ask(&pod.record.id, &pod.dir, request, Vec::new()).await?;
         }
+        self.limits().forget_container(&pod.record.config, id.as_str());
         pod.dir.remove_container(&record.config).map_err(|e| RuntimeError::io("remove the container", e))?;
         if let Some(pod) = self.inner.pods.lock().get_mut(&pod.record.id) {
             pod.containers.remove(id);
@@ -105,11 +106,18 @@ impl Runtime for ProcessRuntime {
         Ok(())
     }
 
-    async fn update(&self, id: &ContainerId, _resources: &ContainerResources) -> Result<(), RuntimeError> {
-        self.container(id)?;
-        Err(RuntimeError::Unsupported(
-            "the process runtime does not enforce limits yet, so there is nothing to change".to_owned(),
-        ))
+    async fn update(&self, id: &ContainerId, resources: &ContainerResources) -> Result<(), RuntimeError> {
+        let (pod, _) = self.container(id)?;
+        let _turn = self.lock(pod.record.id.as_str()).await;
+        let (pod, mut record) = self.container(id)?;
+        self.limits().update(&pod.record.config, id.as_str(), resources)?;
+        record.config.resources = resources.clone();
+        pod.dir.write_container(&record).map_err(|e| RuntimeError::io("record the container", e))?;
+        if let Some(pod) = self.inner.pods.lock().get_mut(&pod.record.id) {
+            pod.containers.insert(id.clone(), record);
+        }
+        self.announce(&pod.record.config.pod_uid);
+        Ok(())
     }
 }
 

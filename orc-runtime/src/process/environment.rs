@@ -66,6 +66,7 @@ pub(crate) fn start_spec(
         dir: dir.container(config),
         isolate: settings.isolation.is_available(),
         host_pid: sandbox.host_pid,
+        share_processes_of: config.share_processes_of.as_ref().map(ToString::to_string),
         argv: config.command.iter().chain(&config.args).cloned().collect(),
         env: environment(config, sandbox, &run_as),
         cwd: config.working_dir.clone(),
@@ -81,6 +82,7 @@ pub(crate) fn start_spec(
         no_new_privs: config.no_new_privs,
         readonly_root: config.readonly_root,
         oom_score_adj: config.resources.oom_score_adj,
+        cgroup: settings.limits.container(sandbox, container.id.as_str(), &config.resources)?,
     })
 }
 

@@ -126,6 +126,8 @@ struct Reader {
     file: Option<File>,
     filter: Filter,
     follow: bool,
+    /// Another file is under the name: this one is read to its end once more, for it was written to until then.
+    moved_on: bool,
     /// The container was seen ended before the last read: what is read now is all.
     last_round: bool,
 }
@@ -173,7 +175,11 @@ impl Reader {
             return Ok(false);
         }
         let fresh = self.file.is_none() || self.follow;
+        if fresh && self.file.is_some() && !std::mem::replace(&mut self.moved_on, true) {
+            return Ok(true);
+        }
         if fresh {
+            self.moved_on = false;
             self.file = Some(File::open(&self.path).await?);
         }
         Ok(fresh)
@@ -216,6 +222,7 @@ pub(super) async fn open(
         file,
         filter,
         follow: options.follow,
+        moved_on: false,
         last_round: false,
     };
     Ok(Box::pin(stream::try_unfold(reader, |mut reader| async move {

@@ -5,8 +5,9 @@
 //! it finds the same pods with the same process ids. See `docs/design/process-runtime.md`.
 //!
 //! It isolates programs from each other's files, processes and ports, not the host from a hostile program. Limits of
-//! CPU and memory are recorded and not enforced.
+//! CPU, memory and processes are enforced where cgroup v2 can be used ([`Limits`]); elsewhere the node says so.
 
+mod cgroups;
 mod client;
 mod config;
 mod container;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+pub use cgroups::Limits;
 pub use config::{Isolation, ProcessConfig};
 pub use images::HOST_IMAGE;
 
@@ -67,9 +69,13 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// A state directory that cannot be read or written, a bridge that cannot get the node's gateway address.
-    pub async fn new(config: ProcessConfig) -> Result<Self, RuntimeError> {
+    pub async fn new(mut config: ProcessConfig) -> Result<Self, RuntimeError> {
         let io = |what: &'static str| move |error: io::Error| RuntimeError::io(what, error);
         layout::make_private(&config.state_dir).map_err(io("make the state directory"))?;
+        config.limits = config.limits.prepared();
+        if let Limits::Unenforced { .. } = &config.limits {
+            tracing::warn!("{}", config.limits);
+        }
         if let (Some(network), Some(range)) = (&config.network, config.pod_cidr) {
             network.add_range(range).await.map_err(io("put the node's gateway on the bridge"))?;
         }
@@ -90,6 +96,11 @@ impl ProcessRuntime {
     /// What isolates the pods of this runtime.
     pub fn isolation(&self) -> &Isolation {
         &self.inner.config.isolation
+    }
+
+    /// Whether limits of CPU and memory are enforced, and where.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.config.limits
     }
 
     async fn adopt(&self) -> io::Result<()> {

@@ -44,6 +44,7 @@ impl ProcessRuntime {
         let pod = Pod { dir: dir.clone(), record, containers: Default::default() };
         self.inner.pods.lock().insert(id, pod.clone());
         self.watch(&dir, &uid);
+        self.weigh_burstable();
         Ok(self.status_of(&pod))
     }
 
@@ -136,6 +137,7 @@ impl ProcessRuntime {
             return Ok(());
         }
         client::shut_down(&pod.dir).await;
+        self.limits().forget_pod(&pod.record.config);
         self.free_network(id).await;
         let record = SandboxRecord { stopped: true, ..pod.record };
         pod.dir.write_sandbox(&record).map_err(|e| RuntimeError::io("record the stopped sandbox", e))?;
@@ -143,8 +145,21 @@ impl ProcessRuntime {
         if let Some(pod) = self.inner.pods.lock().get_mut(id) {
             pod.record = record;
         }
+        self.weigh_burstable();
         self.announce(&uid);
         Ok(())
+    }
+
+    /// Gives the burstable pods together the weight of what they request.
+    fn weigh_burstable(&self) {
+        let pods = self.inner.pods.lock();
+        let alive = pods.values().filter(|pod| !pod.record.stopped && pod.record.config.qos_class == "Burstable");
+        let requests = alive.filter_map(|pod| pod.record.config.limits.as_ref()?.cpu_request_millis);
+        let sum = requests.sum();
+        drop(pods);
+        if let Err(error) = self.limits().weigh_burstable(sum) {
+            tracing::warn!(%error, "the weight of the burstable pods");
+        }
     }
 
     pub(super) async fn forget_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {

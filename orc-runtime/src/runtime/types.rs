@@ -73,6 +73,9 @@ pub struct SandboxConfig {
     pub host_ipc: bool,
     /// Limits of the pod as a whole.
     pub limits: Option<PodLimits>,
+    /// `status.qosClass` of the pod; empty when it is not known.
+    #[serde(default)]
+    pub qos_class: String,
 }
 
 /// One `hostPort`.
@@ -118,6 +121,12 @@ pub struct PodLimits {
     pub cpu_millis: Option<u64>,
     /// Bytes.
     pub memory_bytes: Option<u64>,
+    /// Requested CPU, thousandths.
+    #[serde(default)]
+    pub cpu_request_millis: Option<u64>,
+    /// Processes and threads; `None`: no limit.
+    #[serde(default)]
+    pub pids: Option<u64>,
 }
 
 /// One container of a pod.
@@ -167,6 +176,10 @@ pub struct ContainerConfig {
     pub add_capabilities: Vec<String>,
     /// Capabilities taken from the default set, without `CAP_`; `ALL` means every one.
     pub drop_capabilities: Vec<String>,
+    /// A running container of the same sandbox whose processes this one sees and lives among (it ends with them).
+    /// `None`: processes of its own.
+    #[serde(default)]
+    pub share_processes_of: Option<ContainerId>,
 }
 
 /// A file or directory of the host, seen in a container.

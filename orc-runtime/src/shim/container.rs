@@ -91,7 +91,8 @@ fn pipes(spec: &StartSpec) -> io::Result<Pipes> {
 impl Container {
     /// Starts the program. `Err(Ok(text))`: the program could not be executed, an exit record says so;
     /// `Err(Err(_))`: the shim itself failed.
-    pub(crate) fn start(spec: StartSpec, shm: &Path) -> Result<Self, Result<String, io::Error>> {
+    /// `among` is the init of the container whose processes it is to live among.
+    pub(crate) fn start(spec: StartSpec, shm: &Path, among: Option<i32>) -> Result<Self, Result<String, io::Error>> {
         let log = spec.log.as_deref().map(LogFile::open).transpose().map_err(Err)?;
         let pipes = pipes(&spec).map_err(Err)?;
         let (mut start_out, start) = io::pipe().map_err(Err)?;
@@ -100,11 +101,15 @@ impl Container {
         let mut flags = 0;
         if spec.isolate {
             flags |= sys::CLONE_NEWNS;
-            if !spec.host_pid {
+            if spec.owns_processes() {
                 flags |= sys::CLONE_NEWPID;
             }
         }
-        let init = match sys::clone_process(flags).map_err(Err)? {
+        let forked = match among {
+            Some(other) if spec.isolate => clone_among(other, flags),
+            _ => sys::clone_process(flags),
+        };
+        let init = match forked.map_err(Err)? {
             Fork::Child => init::run(&spec, shm, fds),
             Fork::Parent(pid) => pid,
         };
@@ -143,7 +148,7 @@ impl Container {
 
     /// Signals the program; SIGKILL ends the whole container.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
-        if signal == sys::SIGKILL && (!self.spec.isolate || self.spec.host_pid) {
+        if signal == sys::SIGKILL && !self.spec.owns_processes() {
             // The init sees its program die, kills the rest and reports.
             return sys::kill(self.pid, signal);
         }
@@ -225,7 +230,12 @@ impl Container {
         ExitRecord {
             code,
             signal,
-            reason: if code == 0 { reason::COMPLETED } else { reason::ERROR }.to_owned(),
+            reason: match code {
+                _ if super::cgroup::ran_out_of_memory(&self.spec) => reason::OOM_KILLED,
+                0 => reason::COMPLETED,
+                _ => reason::ERROR,
+            }
+            .to_owned(),
             message: String::new(),
             started_at: Some(self.started_at),
             finished_at: at,
@@ -286,6 +296,18 @@ fn start_error(text: &str) -> ExitRecord {
     }
 }
 
+/// Makes a process in the PID namespace of another one. The shim itself stays where it is.
+fn clone_among(other: i32, flags: i32) -> io::Result<Fork> {
+    let own = super::namespace("self", "pid")?;
+    super::enter_namespace(&super::namespace(&other.to_string(), "pid")?, sys::CLONE_NEWPID)?;
+    let forked = sys::clone_process(flags);
+    if matches!(forked, Ok(Fork::Child)) {
+        return forked;
+    }
+    super::enter_namespace(&own, sys::CLONE_NEWPID)?;
+    forked
+}
+
 /// Runs a program in a running container. The child is a child of the shim; its end comes with SIGCHLD.
 pub(crate) fn exec(container: &Container, argv: &[String], stdio: [Option<OwnedFd>; 3], tty: bool) -> io::Result<i32> {
     let (start_out, start) = io::pipe()?;
@@ -326,7 +348,8 @@ fn exec_helper(container: &Container, argv: &[String], stdio: [Option<OwnedFd>; 
     let write = |start: &mut File, text: &str| {
         let _ = io::Write::write_all(start, text.as_bytes());
     };
-    if let Err(error) = join(container) {
+    let entered = super::cgroup::enter(&container.spec);
+    if let Err(error) = entered.and_then(|()| join(container).map_err(|error| error.to_string())) {
         write(&mut start, &format!("join container: {error}"));
         sys::exit_now(127);
     }

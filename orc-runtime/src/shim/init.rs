@@ -52,7 +52,7 @@ pub(crate) fn run(spec: &StartSpec, shm: &Path, fds: InitFds) -> ! {
                 Ended::Signal(signal) => ('S', signal),
             };
             let _ = result.write_all(format!("{kind}{number}").as_bytes());
-            if !spec.isolate || spec.host_pid {
+            if !spec.owns_processes() {
                 kill_descendants(std::process::id() as i32);
             }
             sys::exit_now(0)
@@ -68,12 +68,13 @@ fn prepare(spec: &StartSpec, shm: &Path) -> Result<OwnedFd, String> {
     sys::set_name("orc-init");
     // The shim's end is the container's end: nobody else could tell how it ended.
     sys::die_with_parent(sys::SIGKILL).map_err(|e| format!("bind to the shim: {e}"))?;
+    super::cgroup::enter(spec)?;
     let signals = sys::signal_fd(&sys::all_signals()).map_err(|e| format!("take signals: {e}"))?;
     rustix::process::setsid().map_err(|e| format!("start a session: {e}"))?;
     if spec.isolate {
         super::rootfs::enter(spec, shm).map_err(|e| e.to_string())?;
     }
-    if !spec.isolate || spec.host_pid {
+    if !spec.owns_processes() {
         sys::become_subreaper().map_err(|e| format!("become subreaper: {e}"))?;
     }
     Ok(signals)

@@ -7,6 +7,7 @@
 //!
 //! It decides nothing: no restarts, no probes, no timers.
 
+mod cgroup;
 mod container;
 mod init;
 mod log;

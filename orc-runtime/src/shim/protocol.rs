@@ -51,6 +51,8 @@ pub(crate) struct StartSpec {
     pub(crate) dir: PathBuf,
     pub(crate) isolate: bool,
     pub(crate) host_pid: bool,
+    /// Id of the container whose PID namespace this one lives in.
+    pub(crate) share_processes_of: Option<String>,
     pub(crate) argv: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: String,
@@ -68,6 +70,15 @@ pub(crate) struct StartSpec {
     pub(crate) no_new_privs: bool,
     pub(crate) readonly_root: bool,
     pub(crate) oom_score_adj: Option<i32>,
+    /// Directory of the cgroup that its processes are in.
+    pub(crate) cgroup: Option<PathBuf>,
+}
+
+impl StartSpec {
+    /// Whether the end of its init ends all its processes: it has a PID namespace of its own.
+    pub(crate) fn owns_processes(&self) -> bool {
+        self.isolate && !self.host_pid && self.share_processes_of.is_none()
+    }
 }
 
 /// A program to run in a running container. Its standard streams come as descriptors, in order, those that are wanted.

@@ -181,8 +181,13 @@ impl Server {
         if self.ending {
             return Reply::Failed { message: "the pod is being stopped".to_owned() };
         }
+        let among = match spec.share_processes_of.as_ref().map(|id| (id, self.containers.get(id))) {
+            None => None,
+            Some((_, Some(container))) if container.exit.is_none() => Some(container.init),
+            Some((id, _)) => return Reply::Failed { message: format!("target container {id} is not running") },
+        };
         let id = spec.id.clone();
-        match Container::start(spec, &self.shm) {
+        match Container::start(spec, &self.shm, among) {
             Ok(container) => {
                 let pid = container.pid;
                 self.containers.insert(id, container);

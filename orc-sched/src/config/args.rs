@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::{ArgsError, Catalogue};
 use crate::engine::PreemptionArgs;
+use crate::plugins::DynamicResources;
 use crate::plugins::{
     ImageLocality, InterPodAffinity, NodeAffinity, NodeName, NodePorts, NodeResourcesBalancedAllocation,
     NodeResourcesFit, NodeUnschedulable, NodeVolumeLimits, PodTopologySpread, SpreadDefault, SpreadDefaults, Strategy,
     TaintToleration, VolumeBinding, VolumeRestrictions, VolumeZone, Weighed,
 };
-use crate::plugins::DynamicResources;
 use crate::pod::NodeRule;
 
 /// Kubernetes' plugins, with how they are made.
@@ -30,7 +30,10 @@ pub(super) fn fill(catalogue: &mut Catalogue) {
     catalogue.add("VolumeBinding", |args| {
         let read: VolumeBindingArgs = typed(args)?;
         if read.bind_timeout_seconds.is_some_and(|seconds| seconds < 0) {
-            return Err(wrong("bindTimeoutSeconds", "Invalid value: invalid BindTimeoutSeconds, should not be a negative value"));
+            return Err(wrong(
+                "bindTimeoutSeconds",
+                "Invalid value: invalid BindTimeoutSeconds, should not be a negative value",
+            ));
         }
         Ok(VolumeBinding)
     });
@@ -49,7 +52,10 @@ pub(super) fn fill(catalogue: &mut Catalogue) {
         let read: InterPodArgs = typed(args)?;
         let weight = read.hard_pod_affinity_weight.unwrap_or(1);
         if !(0..=100).contains(&weight) {
-            return Err(wrong("hardPodAffinityWeight", &format!("Invalid value: {weight}: not in valid range [0, 100]")));
+            return Err(wrong(
+                "hardPodAffinityWeight",
+                &format!("Invalid value: {weight}: not in valid range [0, 100]"),
+            ));
         }
         Ok(InterPodAffinity {
             hard_pod_affinity_weight: weight,
@@ -120,7 +126,10 @@ pub(super) fn preemption(args: &Value) -> Result<PreemptionArgs, ArgsError> {
         return Err(wrong("minCandidateNodesPercentage", "Invalid value: not in valid range [0, 100]"));
     }
     if made.min_candidate_nodes_percentage == 0 && made.min_candidate_nodes_absolute == 0 {
-        return Err(wrong("minCandidateNodesPercentage", "Invalid value: cannot be zero at the same time as minCandidateNodesAbsolute"));
+        return Err(wrong(
+            "minCandidateNodesPercentage",
+            "Invalid value: cannot be zero at the same time as minCandidateNodesAbsolute",
+        ));
     }
     Ok(made)
 }
@@ -216,7 +225,8 @@ fn shape(written: &ScoringStrategy) -> Result<Vec<(i64, i64)>, ArgsError> {
         range("utilization", point.utilization, 100)?;
         range("score", point.score, 10)?;
         if at > 0 && points[at - 1].utilization >= point.utilization {
-            let reason = format!("Invalid value: {}: utilization values must be sorted in increasing order", point.utilization);
+            let reason =
+                format!("Invalid value: {}: utilization values must be sorted in increasing order", point.utilization);
             return Err(wrong(&field("utilization"), &reason));
         }
     }
@@ -266,16 +276,20 @@ fn spread(args: &Value) -> Result<PodTopologySpread, ArgsError> {
             let all = read.default_constraints.iter().enumerate().map(constraint).collect::<Result<_, _>>()?;
             Ok(PodTopologySpread { defaults: SpreadDefaults::List(all) })
         }
-        Some(other) => {
-            Err(wrong("defaultingType", &format!("Unsupported value: \"{other}\": supported values: \"List\", \"System\"")))
-        }
+        Some(other) => Err(wrong(
+            "defaultingType",
+            &format!("Unsupported value: \"{other}\": supported values: \"List\", \"System\""),
+        )),
     }
 }
 
 fn constraint((at, written): (usize, &Constraint)) -> Result<SpreadDefault, ArgsError> {
     let field = |name: &str| format!("defaultConstraints[{at}].{name}");
     if written.max_skew < 1 {
-        return Err(wrong(&field("maxSkew"), &format!("Invalid value: {}: must be greater than zero", written.max_skew)));
+        return Err(wrong(
+            &field("maxSkew"),
+            &format!("Invalid value: {}: must be greater than zero", written.max_skew),
+        ));
     }
     if written.topology_key.is_empty() {
         return Err(wrong(&field("topologyKey"), "Required value: can not be empty"));
@@ -284,7 +298,8 @@ fn constraint((at, written): (usize, &Constraint)) -> Result<SpreadDefault, Args
         "DoNotSchedule" => true,
         "ScheduleAnyway" => false,
         other => {
-            let reason = format!("Unsupported value: \"{other}\": supported values: \"DoNotSchedule\", \"ScheduleAnyway\"");
+            let reason =
+                format!("Unsupported value: \"{other}\": supported values: \"DoNotSchedule\", \"ScheduleAnyway\"");
             return Err(wrong(&field("whenUnsatisfiable"), &reason));
         }
     };

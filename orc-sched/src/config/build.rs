@@ -19,6 +19,8 @@ pub(super) type Wrong = (u64, String, String);
 
 /// Plugins that are no [`Plugin`] but stand at one other point.
 const POINTS: [&str; 4] = ["SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder"];
+/// There is no queue without an order and no scheduler that does not bind, and no other plugin does either. `*` leaves them.
+const NEEDED: [&str; 2] = ["PrioritySort", "DefaultBinder"];
 /// Part of `NodeVolumeLimits` since their disks are handled by CSI drivers; accepted and without effect, as in Kubernetes.
 const MIGRATED: [&str; 3] = ["EBSLimits", "GCEPDLimits", "AzureDiskLimits"];
 
@@ -66,8 +68,7 @@ fn profile(catalogue: &Catalogue, raw: &RawProfile, field: &str) -> Result<Profi
     }
     let mut profile = Profile { name: Name::new(name), plugins: Vec::new(), points };
     for one in chosen {
-        let (value, line, at) =
-            args.get(&*one.name).cloned().unwrap_or((Value::Null, one.line, one.field.clone()));
+        let (value, line, at) = args.get(&*one.name).cloned().unwrap_or((Value::Null, one.line, one.field.clone()));
         let Some(make) = catalogue.plugins.get(&*one.name) else { continue };
         let made = make(&value).map_err(|wrong| within(line, &at, wrong))?;
         let made: Arc<dyn Plugin> = if one.filters { made } else { Arc::new(ScoresOnly(made)) };
@@ -105,12 +106,7 @@ fn known(catalogue: &Catalogue, name: &str, line: u64, field: &str) -> Result<()
 }
 
 /// The plugins of the engine in their order. Those of other points go to `points`.
-fn choose(
-    catalogue: &Catalogue,
-    raw: &RawPoints,
-    field: &str,
-    points: &mut Points,
-) -> Result<Vec<Chosen>, Wrong> {
+fn choose(catalogue: &Catalogue, raw: &RawPoints, field: &str, points: &mut Points) -> Result<Vec<Chosen>, Wrong> {
     let default = |(name, weight): &(&str, i64)| Chosen {
         name: (*name).to_owned(),
         weight: *weight,
@@ -144,7 +140,12 @@ fn choose(
     }
     one_point(catalogue, &raw.filter, &format!("{field}.filter"), &mut all, true)?;
     one_point(catalogue, &raw.score, &format!("{field}.score"), &mut all, false)?;
-    for (point, set) in [("postFilter", &raw.post_filter), ("preEnqueue", &raw.pre_enqueue), ("queueSort", &raw.queue_sort), ("bind", &raw.bind)] {
+    for (point, set) in [
+        ("postFilter", &raw.post_filter),
+        ("preEnqueue", &raw.pre_enqueue),
+        ("queueSort", &raw.queue_sort),
+        ("bind", &raw.bind),
+    ] {
         each(catalogue, set, &format!("{field}.{point}"), &mut |name| match (name, point) {
             ("*", "postFilter") => points.post_filter.clear(),
             ("*", "preEnqueue") => points.pre_enqueue.clear(),
@@ -159,9 +160,14 @@ fn choose(
 /// Checks the names of a set, and goes through those that it disables.
 fn each(catalogue: &Catalogue, set: &Set, field: &str, disable: &mut dyn FnMut(&str)) -> Result<(), Wrong> {
     for (at, disabled) in set.disabled.iter().enumerate() {
-        let name = &disabled.name.value;
+        let (name, line) = (&disabled.name.value, disabled.name.referenced.line());
+        let at = format!("{field}.disabled[{at}].name");
         if name != "*" {
-            known(catalogue, name, disabled.name.referenced.line(), &format!("{field}.disabled[{at}].name"))?;
+            known(catalogue, name, line, &at)?;
+        }
+        if NEEDED.contains(&&**name) {
+            let reason = format!("Forbidden: {name} cannot be disabled: there is nothing to take its place");
+            return Err((line, at, reason));
         }
         disable(name);
     }
@@ -173,13 +179,7 @@ fn each(catalogue: &Catalogue, set: &Set, field: &str, disable: &mut dyn FnMut(&
 }
 
 /// Enables and disables at one of the two points of a plugin of the engine.
-fn one_point(
-    catalogue: &Catalogue,
-    set: &Set,
-    field: &str,
-    all: &mut Vec<Chosen>,
-    filters: bool,
-) -> Result<(), Wrong> {
+fn one_point(catalogue: &Catalogue, set: &Set, field: &str, all: &mut Vec<Chosen>, filters: bool) -> Result<(), Wrong> {
     each(catalogue, set, field, &mut |name| {
         for one in all.iter_mut().filter(|one| name == "*" || one.name == name) {
             if filters {
@@ -226,7 +226,6 @@ fn disable_point(points: &mut Points, name: &str) {
             points.pre_enqueue.clear();
             points.post_filter.clear();
         }
-        // There is no queue without an order and no scheduler that does not bind.
         _ => {}
     }
 }

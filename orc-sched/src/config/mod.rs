@@ -21,7 +21,7 @@
 //! ";
 //! let read = Catalogue::default().read("packing.yaml", text)?;
 //! assert_eq!(&*read.profiles[0].name, "packing");
-//! let broken = Catalogue::default().read("bad.yaml", &text.replace("MostAllocated", "Fullest")).unwrap_err();
+//! let broken = Catalogue::default().read("bad.yaml", &text.replace("MostAllocated", "Fullest")).err().unwrap();
 //! assert!(broken.to_string().starts_with("bad.yaml:12: profiles[0].pluginConfig[0].args.scoringStrategy.type: "));
 //! # Ok::<(), orc_sched::config::ConfigError>(())
 //! ```
@@ -154,7 +154,10 @@ fn timing(raw: &File) -> Result<Timing, build::Wrong> {
     timing.most = seconds("podMaxBackoffSeconds", &raw.pod_max_backoff_seconds, timing.most)?;
     if timing.most < timing.first {
         let line = raw.pod_max_backoff_seconds.as_ref().map_or(0, |most| most.referenced.line());
-        let reason = format!("Invalid value: {}: must be greater than or equal to podInitialBackoffSeconds", timing.most.as_secs());
+        let reason = format!(
+            "Invalid value: {}: must be greater than or equal to podInitialBackoffSeconds",
+            timing.most.as_secs()
+        );
         return Err((line, "podMaxBackoffSeconds".to_owned(), reason));
     }
     Ok(timing)

@@ -13,7 +13,8 @@ fn names(rest: &str) -> Vec<(&'static str, i64)> {
 
 #[test]
 fn the_defaults_are_the_default_profile() {
-    let built: Vec<_> = crate::Profile::default().plugins.iter().map(|(plugin, weight)| (plugin.name(), *weight)).collect();
+    let built: Vec<_> =
+        crate::Profile::default().plugins.iter().map(|(plugin, weight)| (plugin.name(), *weight)).collect();
     assert_eq!(names("profiles: [{}]"), built);
     assert_eq!(names(""), built);
 }
@@ -33,13 +34,20 @@ fn plugins_are_enabled_disabled_and_weighed() {
 
 #[test]
 fn what_is_wrong_is_told_with_line_and_field() {
-    let told = |rest: &str| read(rest).unwrap_err().to_string();
+    let told = |rest: &str| read(rest).err().unwrap().to_string();
+    assert!(
+        told("profiles: [{plugins: {multiPoint: {disabled: [{name: DefaultBinder}]}}}]")
+            .contains("profiles[0].plugins.multiPoint.disabled[0].name: Forbidden: DefaultBinder cannot be disabled")
+    );
     assert_eq!(
         told("profiles:\n- plugins:\n    score:\n      enabled:\n      - name: Nonsense\n"),
         "f:7: profiles[0].plugins.score.enabled[0].name: Not found: \"Nonsense\": there is no plugin of this name"
     );
     let unknown = told("profiles:\n- pluginConfig:\n  - name: InterPodAffinity\n    args:\n      weight: 1\n");
-    assert!(unknown.starts_with("f:7: profiles[0].pluginConfig[0].args: Invalid value: unknown field `weight`"), "{unknown}");
+    assert!(
+        unknown.starts_with("f:7: profiles[0].pluginConfig[0].args: Invalid value: unknown field `weight`"),
+        "{unknown}"
+    );
     let misspelt = told("profiles:\n- schedulerNam: a\n");
     assert!(misspelt.starts_with("f:4: ") && misspelt.contains("schedulerNam"), "{misspelt}");
     assert!(told("podInitialBackoffSeconds: 0").contains("podInitialBackoffSeconds: Invalid value: 0"));

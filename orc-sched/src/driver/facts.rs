@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{
-    Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service,
-};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceSlice};
 use k8s_openapi::api::storage::v1::{CSINode, CSIStorageCapacity, StorageClass};
-use orc_core::{ApiError, Object};
 use orc_core::env::{Clock, Task};
+use orc_core::{ApiError, Object};
 use orc_store::{Api, Env, ObjectClient};
 use tokio::sync::mpsc;
 

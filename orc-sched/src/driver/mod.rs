@@ -23,8 +23,8 @@ mod watch;
 mod way;
 
 pub use binder::{ApiBinder, Binder};
-pub use facts::WriteFacts;
 pub use config::SchedulerConfig;
+pub use facts::WriteFacts;
 pub use queue::{Depths, PodQueue, QueuePoints, Timing};
 pub use run::Scheduler;
 pub use status::{SchedulerStatus, StatusReader};

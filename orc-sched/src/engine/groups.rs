@@ -74,5 +74,4 @@ impl Groups {
     pub(super) fn get(&self, id: u32) -> &Group {
         &self.list[id as usize]
     }
-
 }

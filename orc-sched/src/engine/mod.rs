@@ -119,7 +119,11 @@ impl Engine {
 
     fn place(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Vec<Hint> {
         self.clear(&pod.uid);
-        self.settle_facts(&pod.uid);
+        // What was assumed for another node will not come true.
+        match self.view.placed(&pod.uid) {
+            Some(assumed) if assumed.node != *node => self.release(&pod.uid),
+            _ => self.settle_facts(&pod.uid),
+        }
         let before = self.view.put_pod(Placed { pod: pod.clone(), node: node.clone(), assumed: false });
         match before {
             Some(before) if before.node == *node && before.pod.same_footprint(pod) => Vec::new(),

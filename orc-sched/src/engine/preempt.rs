@@ -104,7 +104,8 @@ impl Engine {
         if !pod.preempts {
             return Some("preemption: not eligible due to preemptionPolicy=Never.");
         }
-        let nominated = self.view.nomination(&pod.uid).map(|nominated| nominated.node.clone()).or(pod.nominated.clone());
+        let nominated =
+            self.view.nomination(&pod.uid).map(|nominated| nominated.node.clone()).or(pod.nominated.clone());
         let slot = nominated.and_then(|node| self.view.slot(&node))?;
         let hopeless = || self.sheets[profile].last().why.of(slot).any(|reason| !reason.resolvable);
         let leaving = |other: &Arc<PodInfo>| other.deleting && other.preempted && other.priority < pod.priority;

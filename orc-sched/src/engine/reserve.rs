@@ -83,9 +83,7 @@ fn carries(new: &Fact, assumed: &Fact) -> bool {
             };
             of(new) >= of(assumed)
         }
-        (Fact::Volume(new), Fact::Volume(_)) => {
-            new.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some())
-        }
+        (Fact::Volume(new), Fact::Volume(_)) => new.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some()),
         (Fact::Claim(new), Fact::Claim(_)) => {
             let bound = new.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some());
             bound || crate::plugins::selected_node(new).is_some()

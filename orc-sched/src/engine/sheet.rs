@@ -249,7 +249,9 @@ fn spread_out(answer: Touched, change: &Change, view: &View, touched: &mut NodeS
         Touched::Node => {}
         Touched::Nodes(nodes) => touched.extend(nodes.iter()),
         Touched::Domain { key, value } => match view.domains(&key) {
-            Some(domains) => touched.extend(domains.members(domains.id(Some(&value))).into_iter().flat_map(NodeSet::iter)),
+            Some(domains) => {
+                touched.extend(domains.members(domains.id(Some(&value))).into_iter().flat_map(NodeSet::iter))
+            }
             None => {
                 let inside = view.nodes().filter(|(_, node)| node.labels.get(&key) == Some(&value));
                 touched.extend(inside.map(|(slot, _)| slot));

@@ -146,9 +146,10 @@ impl Sheet {
 
     /// The nodes that classes refuse although removing pods could help.
     pub(super) fn helpable_classes(&self, profile: &Profile) -> NodeSet {
-        let refused = self.groups.live().filter(|(_, group)| {
-            self.refusal(profile, &group.key).is_some_and(|(_, refusal)| refusal.resolvable)
-        });
+        let refused = self
+            .groups
+            .live()
+            .filter(|(_, group)| self.refusal(profile, &group.key).is_some_and(|(_, refusal)| refusal.resolvable));
         refused.flat_map(|(_, group)| group.ranks.slots().map(|(_, slot)| slot)).collect()
     }
 

@@ -59,21 +59,21 @@ pub enum Fact {
     /// A disruption budget.
     Budget(Budget),
     /// A claim of storage.
-    Claim(PersistentVolumeClaim),
+    Claim(Box<PersistentVolumeClaim>),
     /// Storage.
-    Volume(PersistentVolume),
+    Volume(Box<PersistentVolume>),
     /// How storage is made.
-    StorageClass(StorageClass),
+    StorageClass(Box<StorageClass>),
     /// The storage drivers of a node.
-    CsiNode(CSINode),
+    CsiNode(Box<CSINode>),
     /// How much storage can be made where.
-    Capacity(CSIStorageCapacity),
+    Capacity(Box<CSIStorageCapacity>),
     /// A claim of devices.
-    DeviceClaim(ResourceClaim),
+    DeviceClaim(Box<ResourceClaim>),
     /// Devices of a pool.
-    Slice(ResourceSlice),
+    Slice(Box<ResourceSlice>),
     /// A class of devices.
-    DeviceClass(DeviceClass),
+    DeviceClass(Box<DeviceClass>),
 }
 
 /// How many pods may be taken away at the moment.
@@ -122,7 +122,11 @@ impl Facts {
     }
 
     /// The facts of a sort in a namespace (`""` for cluster-scoped kinds), by name.
-    pub fn within<'a>(&'a self, kind: FactKind, namespace: &Name) -> impl Iterator<Item = (&'a Name, &'a Fact)> + use<'a> {
+    pub fn within<'a>(
+        &'a self,
+        kind: FactKind,
+        namespace: &Name,
+    ) -> impl Iterator<Item = (&'a Name, &'a Fact)> + use<'a> {
         let first = FactKey { kind, namespace: namespace.clone(), name: Name::new("") };
         let namespace = namespace.clone();
         let found = self.0.range((Bound::Included(first), Bound::Unbounded));
@@ -159,7 +163,7 @@ impl Facts {
     pub fn claim(&self, namespace: &Name, name: &Name) -> Option<&PersistentVolumeClaim> {
         let key = FactKey { kind: FactKind::Claim, namespace: namespace.clone(), name: name.clone() };
         match self.0.get(&key)?.as_ref() {
-            Fact::Claim(claim) => Some(claim),
+            Fact::Claim(claim) => Some(claim.as_ref()),
             _ => None,
         }
     }
@@ -167,7 +171,7 @@ impl Facts {
     /// Storage.
     pub fn volume(&self, name: &str) -> Option<&PersistentVolume> {
         match self.0.get(&FactKey::new(FactKind::Volume, "", name))?.as_ref() {
-            Fact::Volume(volume) => Some(volume),
+            Fact::Volume(volume) => Some(volume.as_ref()),
             _ => None,
         }
     }
@@ -175,7 +179,7 @@ impl Facts {
     /// How storage of a class is made.
     pub fn storage_class(&self, name: &str) -> Option<&StorageClass> {
         match self.0.get(&FactKey::new(FactKind::StorageClass, "", name))?.as_ref() {
-            Fact::StorageClass(class) => Some(class),
+            Fact::StorageClass(class) => Some(class.as_ref()),
             _ => None,
         }
     }
@@ -183,7 +187,7 @@ impl Facts {
     /// The storage drivers of a node.
     pub fn csi_node(&self, name: &str) -> Option<&CSINode> {
         match self.0.get(&FactKey::new(FactKind::CsiNode, "", name))?.as_ref() {
-            Fact::CsiNode(node) => Some(node),
+            Fact::CsiNode(node) => Some(node.as_ref()),
             _ => None,
         }
     }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{
-    Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service,
-};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceSlice};
 use k8s_openapi::api::storage::v1::{CSINode, CSIStorageCapacity, StorageClass};
@@ -67,14 +65,14 @@ read! {
     ReplicaSet: it => selecting(it.spec.as_ref().map(|spec| &spec.selector));
     StatefulSet: it => selecting(it.spec.as_ref().map(|spec| &spec.selector));
     PodDisruptionBudget: it => budget(it);
-    PersistentVolumeClaim: it => Fact::Claim(it.clone());
-    PersistentVolume: it => Fact::Volume(it.clone());
-    StorageClass: it => Fact::StorageClass(it.clone());
-    CSINode: it => Fact::CsiNode(it.clone());
-    CSIStorageCapacity: it => Fact::Capacity(it.clone());
-    ResourceClaim: it => Fact::DeviceClaim(it.clone());
-    ResourceSlice: it => Fact::Slice(it.clone());
-    DeviceClass: it => Fact::DeviceClass(it.clone());
+    PersistentVolumeClaim: it => Fact::Claim(Box::new(it.clone()));
+    PersistentVolume: it => Fact::Volume(Box::new(it.clone()));
+    StorageClass: it => Fact::StorageClass(Box::new(it.clone()));
+    CSINode: it => Fact::CsiNode(Box::new(it.clone()));
+    CSIStorageCapacity: it => Fact::Capacity(Box::new(it.clone()));
+    ResourceClaim: it => Fact::DeviceClaim(Box::new(it.clone()));
+    ResourceSlice: it => Fact::Slice(Box::new(it.clone()));
+    DeviceClass: it => Fact::DeviceClass(Box::new(it.clone()));
 }
 
 /// The fact that an object in its JSON form makes; `None` when scheduling does not read its resource.

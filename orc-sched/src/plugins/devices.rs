@@ -29,7 +29,9 @@ impl State {
             match device.claim.as_ref().map(|claim| allocated(view, pod, claim)) {
                 Some(Ok(places)) => state.places.extend(places),
                 Some(Err(why)) => state.never = Some(why),
-                None => state.never = Some("waiting for dynamic resource controller to create the resourceclaim".into()),
+                None => {
+                    state.never = Some("waiting for dynamic resource controller to create the resourceclaim".into())
+                }
             }
         }
         state
@@ -43,7 +45,8 @@ fn allocated(view: &View, pod: &PodInfo, name: &Name) -> Result<Option<NodeTerms
         _ => return Err(format!("resourceclaim \"{name}\" not found")),
     };
     let allocation = claim.status.as_ref().and_then(|status| status.allocation.as_ref());
-    let allocation = allocation.ok_or_else(|| format!("resourceclaim \"{name}\" is not allocated: allocation is not built yet"))?;
+    let allocation =
+        allocation.ok_or_else(|| format!("resourceclaim \"{name}\" is not allocated: allocation is not built yet"))?;
     Ok(allocation.node_selector.as_ref().map(NodeTerms::of))
 }
 

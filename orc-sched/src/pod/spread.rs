@@ -75,8 +75,7 @@ impl SpreadConstraint {
 
     fn written(mut self) -> Self {
         let Self { max_skew, topology_key, hard, selector, min_domains, honor_affinity, honor_taints, .. } = &self;
-        let text =
-            format!("{max_skew} {topology_key} {hard} {selector} {min_domains} {honor_affinity} {honor_taints}");
+        let text = format!("{max_skew} {topology_key} {hard} {selector} {min_domains} {honor_affinity} {honor_taints}");
         self.text = text.into();
         self
     }

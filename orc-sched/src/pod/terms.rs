@@ -33,9 +33,7 @@ impl PodTerm {
         namespaces.sort();
         namespaces.dedup();
         let mut selector = read(term.label_selector.as_ref());
-        for (keys, operator) in
-            [(&term.match_label_keys, Operator::In), (&term.mismatch_label_keys, Operator::NotIn)]
-        {
+        for (keys, operator) in [(&term.match_label_keys, Operator::In), (&term.mismatch_label_keys, Operator::NotIn)] {
             selector = with_own(selector, keys.as_deref().unwrap_or_default(), operator, labels);
         }
         Self {

@@ -8,7 +8,7 @@
 //! | [`GpuPacking`] | shared GPUs first, then used nodes, then idle ones | Weng et al., *MLaaS in the wild*, NSDI 2022 |
 //! | [`BestFit`] | the node with the least left over | Panigrahy et al., *Heuristics for vector bin packing*, 2011 |
 //! | [`Fgd`] | the node that becomes least fragmented | Weng et al., *Beware of fragmentation*, USENIX ATC 2023 |
-//! | [`Tempered`] | our own: FGD at full resolution, and what is left over of CPU and memory beside GPUs | `docs/design/fgd.md` |
+//! | [`Tempered`] | our own: FGD that also sees CPU running short beside free GPUs | `docs/design/fgd.md` |
 //!
 //! The scores are those of the artifact of *Beware of fragmentation*, by which all but the last are known. A policy is a
 //! [`Rule`] about one node, made a plugin by [`Scored`]; what GPUs are to the engine stands in [`gpu`].

@@ -65,7 +65,11 @@ impl<'a> Rows<'a> {
         let header: Vec<&str> = header.split(',').map(str::trim).collect();
         if let Some(missing) = needed.iter().find(|name| !header.contains(name)) {
             let reason = format!("missing; the header must have {}", needed.join(","));
-            return Err(InputError { line: Some(1), field: Some((*missing).to_owned()), ..InputError::whole(file, reason) });
+            return Err(InputError {
+                line: Some(1),
+                field: Some((*missing).to_owned()),
+                ..InputError::whole(file, reason)
+            });
         }
         let fields = |line: &'a str| line.split(',').map(str::trim).collect::<Vec<_>>();
         let rows = Self { file, header, lines: lines.map(|(at, line)| (at + 1, fields(line))).collect() };

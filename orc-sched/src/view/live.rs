@@ -108,8 +108,7 @@ impl LiveTerms {
 
     /// The carried terms that could mean a pod of these labels, by one of the labels; the caller asks the term itself.
     pub(super) fn candidates<'a>(&'a self, pod: &'a PodInfo) -> impl Iterator<Item = (TermId, &'a PodTerm, Roles)> {
-        let by_label =
-            pod.labels.iter().map(|(key, value)| Some((Name::new(key), Name::new(value)))).chain([None]);
+        let by_label = pod.labels.iter().map(|(key, value)| Some((Name::new(key), Name::new(value)))).chain([None]);
         let ids = by_label.flat_map(|place| self.index.get(&place).into_iter().flatten());
         ids.filter_map(|id| self.entries.get(id).map(|entry| (*id, &entry.term, entry.roles)))
             .filter(|(_, _, roles)| roles.any())

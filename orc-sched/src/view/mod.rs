@@ -8,11 +8,12 @@
 mod change;
 mod columns;
 mod domains;
+mod hash;
 mod journal;
 mod live;
 mod swap;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use orc_core::Name;
@@ -20,8 +21,9 @@ use orc_core::Name;
 use self::change::ChangeLog;
 pub use self::change::{Change, ChangeKind, NO_SLOT};
 pub use self::columns::{CPU, Columns, EPHEMERAL, MEMORY, PODS};
-pub use self::domains::{DomainId, Domains, NO_DOMAIN};
 use self::domains::Topology;
+pub use self::domains::{DomainId, Domains, NO_DOMAIN};
+use self::hash::ByName;
 use self::journal::Journal;
 pub use self::journal::Mark;
 use self::live::LiveTerms;
@@ -56,11 +58,11 @@ pub struct Nominated {
 pub struct View {
     nodes: Vec<Option<Arc<NodeInfo>>>,
     on: Vec<BTreeMap<Name, Arc<PodInfo>>>,
-    slots: HashMap<Name, usize>,
+    slots: ByName<Name, usize>,
     free: BTreeSet<usize>,
     present: NodeSet,
     columns: Columns,
-    pods: HashMap<Name, Placed>,
+    pods: ByName<Name, Placed>,
     /// Pods by the name of a node that is not known.
     homeless: BTreeMap<Name, BTreeMap<Name, Arc<PodInfo>>>,
     nominated: BTreeMap<Name, Nominated>,

@@ -85,16 +85,18 @@ impl View {
 
     /// Puts another state, or none, in the place of a pod.
     pub(super) fn swap_pod(&mut self, uid: Name, placed: Option<Placed>) -> Option<Placed> {
-        let before = self.pods.remove(&uid);
+        let before = match &placed {
+            Some(placed) => self.pods.insert(uid.clone(), placed.clone()),
+            None => self.pods.remove(&uid),
+        };
         let quiet =
             matches!((&before, &placed), (Some(a), Some(b)) if a.node == b.node && a.pod.same_footprint(&b.pod));
         if let Some(before) = &before {
             self.detach(&uid, before, quiet);
         }
-        if let Some(placed) = placed {
+        if let Some(placed) = &placed {
             self.know_keys(placed.pod.affinity.terms().map(|term| &term.topology_key));
-            self.attach(&uid, &placed, quiet);
-            self.pods.insert(uid.clone(), placed);
+            self.attach(&uid, placed, quiet);
         }
         self.journal.pod(uid, before.as_ref());
         before

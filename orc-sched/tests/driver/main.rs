@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{node, pod, with};
-use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition, Service};
+use k8s_openapi::api::core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use orc_core::{ApiError, ResourceId};
 use orc_reconcile::CancellationToken;
 use orc_sched::driver::{Binder, StatusReader};
@@ -320,4 +321,33 @@ async fn services_spread_their_pods() {
         *on.entry(node_of(&bound).unwrap()).or_default() += 1;
     }
     assert_eq!(on.into_values().collect::<Vec<_>>(), [2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_gets_its_volume_where_the_pod_goes() {
+    let cluster = Cluster::with_nodes(16, &[("n1", 1000)]).await;
+    let client = || cluster.world.env.client.clone();
+    let classes: Api<StorageClass> = Api::all(client());
+    let class =
+        json!({"metadata": {"name": "late"}, "provisioner": "disk", "volumeBindingMode": "WaitForFirstConsumer"});
+    classes.create(&serde_json::from_value(class).unwrap()).await.unwrap();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client(), "default");
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"storageClassName": "late", "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    claims.create(&serde_json::from_value(claim).unwrap()).await.unwrap();
+    let volumes = json!({"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}});
+    cluster.pods.create(&with(&pod("a", 100), volumes)).await.unwrap();
+    let told =
+        |pod: &Pod| condition(pod).is_some_and(|c| c.message.as_deref().unwrap_or_default().contains("volume of c"));
+    cluster.until("a", told).await;
+    let asked = claims.get("c").await.unwrap().metadata.annotations.clone().unwrap();
+    assert_eq!(asked["volume.kubernetes.io/selected-node"], "n1");
+    // The provisioner does its part.
+    let made: Api<PersistentVolume> = Api::all(client());
+    let volume =
+        json!({"metadata": {"name": "pv"}, "spec": {"storageClassName": "late", "capacity": {"storage": "1Gi"}}});
+    made.create(&serde_json::from_value(volume).unwrap()).await.unwrap();
+    claims.modify("c", |claim| claim.spec.get_or_insert_default().volume_name = Some("pv".to_owned())).await.unwrap();
+    let placed = cluster.until("a", |pod| node_of(pod).is_some()).await;
+    assert_eq!(node_of(&placed).as_deref(), Some("n1"));
 }

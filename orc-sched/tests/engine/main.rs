@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod reference;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use orc_core::Name;
 use orc_core::labels::Selector;
 use orc_sched::{
-    Change, Decision, Engine, Event, Fact, FactKey, FactKind, Fragment, NodeInfo, NodeSet, Plugin, PodInfo, PreemptionArgs, Prepared, Profile, Reasons,
-    Reservation, Touched, View,
+    Change, Decision, Engine, Event, Fact, FactKey, FactKind, Fragment, NodeInfo, NodeSet, Plugin, PodInfo,
+    PreemptionArgs, Prepared, Profile, Reasons, Reservation, Touched, View,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -109,9 +110,7 @@ fn a_pod(number: usize) -> Arc<PodInfo> {
         spec
     };
     let near = |app: &str, key: &str| json!({"topologyKey": key, "labelSelector": {"matchLabels": {"app": app}}});
-    let spread = |skew: i64, key: &str, when: &str| {
-        json!({"maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": when, "labelSelector": {"matchLabels": {"app": "a"}}})
-    };
+    let spread = |skew: i64, key: &str, when: &str| json!({"maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": when, "labelSelector": {"matchLabels": {"app": "a"}}});
     let (zone, host) = ("zone", "kubernetes.io/hostname");
     let app = |app: &str| json!({"labels": {"app": app}});
     let patch = match number % 24 {
@@ -144,8 +143,10 @@ fn a_pod(number: usize) -> Arc<PodInfo> {
         }
         16 => json!({"metadata": app("web")}),
         17 => json!({"metadata": app("web"), "spec": {"priority": -5, "nodeSelector": {"zone": "z0"}}}),
-        18 => json!({"metadata": {"namespace": "other", "labels": {"app": "a"}}, "spec": affinity("podAntiAffinity.required", json!([
-            {"topologyKey": zone, "labelSelector": {"matchLabels": {"app": "a"}}, "namespaceSelector": {"matchLabels": {"team": "x"}}}]))}),
+        18 => {
+            json!({"metadata": {"namespace": "other", "labels": {"app": "a"}}, "spec": affinity("podAntiAffinity.required", json!([
+            {"topologyKey": zone, "labelSelector": {"matchLabels": {"app": "a"}}, "namespaceSelector": {"matchLabels": {"team": "x"}}}]))})
+        }
         19 => json!({"metadata": app("a"), "spec": {"priority": 10}}),
         _ => json!({}),
     };
@@ -189,7 +190,10 @@ impl Run {
             Act::Forget(pod) => {
                 let uid = self.pods[*pod].uid.clone();
                 if let Some(placed) = self.engine.view().placed(&uid).cloned() {
-                    assert_eq!(self.engine.forget(&Reservation { uid, node: placed.node, facts: Vec::new() }), placed.assumed);
+                    assert_eq!(
+                        self.engine.forget(&Reservation { uid, node: placed.node, facts: Vec::new() }),
+                        placed.assumed
+                    );
                 }
             }
             Act::Nominate(pod, node) => self.engine.nominate(&self.pods[*pod].clone(), &format!("n{node}").into()),
@@ -261,7 +265,8 @@ impl Run {
         // Affinity can make a pod fit because of a pod that is spared later.
         let plain = pod.affinity.is_empty() && pod.spread.is_empty();
         for spared in (0..victims.len()).filter(|_| plain) {
-            let fewer: Vec<Name> = victims.iter().enumerate().filter(|(at, _)| *at != spared).map(|(_, v)| v.clone()).collect();
+            let fewer: Vec<Name> =
+                victims.iter().enumerate().filter(|(at, _)| *at != spared).map(|(_, v)| v.clone()).collect();
             assert!(!reference::fits_without(view, &found.node, &fewer, pod), "{} is taken in vain", victims[spared]);
         }
     }
@@ -452,7 +457,8 @@ fn the_cheapest_victims_are_found() {
         engine.apply(&Event::Node(node_info(&node(name, 1000, 1, 10))));
     }
     // One of high priority; two of low; one of low; too important.
-    let pods = [("a", "n1", 5, 1000), ("b", "n2", 1, 500), ("c", "n2", 1, 500), ("d", "n3", 1, 1000), ("e", "n4", 50, 1000)];
+    let pods =
+        [("a", "n1", 5, 1000), ("b", "n2", 1, 500), ("c", "n2", 1, 500), ("d", "n3", 1, 1000), ("e", "n4", 50, 1000)];
     for (name, node, priority, cpu) in pods {
         engine.apply(&Event::Pod(low(name, node, priority, cpu)));
     }

@@ -26,7 +26,7 @@ pub use durable::{DurableBackend, DurableConfig, OpenStage, Progress, ProgressHo
 #[cfg(all(feature = "durable", feature = "fuzzing"))]
 pub(crate) use durable::fuzzing as durable_fuzzing;
 #[cfg(feature = "encryption")]
-pub use encrypted::{EncryptedBackend, EncryptionConfig, EncryptionConfigError};
+pub use encrypted::{EncryptedBackend, EncryptionConfig, EncryptionConfigError, RELOAD_EVERY};
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdBackend, EtcdConfig, Pem};
 pub use memory::MemoryBackend;

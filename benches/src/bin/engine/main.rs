@@ -41,7 +41,8 @@ fn main() -> anyhow::Result<()> {
     let mut curves = Vec::new();
     for name in &args.shape {
         let shape = Shape::ALL.into_iter().find(|shape| shape.name() == name);
-        let shape = shape.ok_or_else(|| anyhow::anyhow!("--shape {name}: not one of plain, service, spread, apart, near"))?;
+        let shape =
+            shape.ok_or_else(|| anyhow::anyhow!("--shape {name}: not one of plain, service, spread, apart, near"))?;
         let mut curve = Vec::new();
         for nodes in &args.nodes {
             let room = nodes * if shape == Shape::Apart { 1 } else { 60 };

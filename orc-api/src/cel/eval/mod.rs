@@ -61,7 +61,7 @@ impl Machine<'_> {
         if let Some((_, value)) = self.scope.iter().rev().find(|(bound, _)| &**bound == name) {
             return value.clone();
         }
-        self.activation.get(name).unwrap_or_else(|| Err(EvalError::NoSuchAttribute(name.to_owned())))
+        self.activation.get(name, self.budget).unwrap_or_else(|| Err(EvalError::NoSuchAttribute(name.to_owned())))
     }
 
     /// `&&` (decided by false) and `||` (decided by true): the side that decides wins over an error of the other.

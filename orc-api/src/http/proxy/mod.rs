@@ -14,6 +14,7 @@ pub(super) mod rewrite;
 
 use http::{Method, Request, Response, StatusCode};
 use orc_core::ApiError;
+use serde_json::Value;
 
 pub(crate) use self::backend::{AnyCertificate, exchange};
 use self::location::Location;
@@ -27,10 +28,11 @@ pub(super) fn is_proxy(group: &str, resource: &str, subresource: &str) -> bool {
 }
 
 impl ApiService {
-    /// Passes a request on.
-    pub(super) async fn proxy(&self, call: Call) -> Result<Response<Body>, ApiError> {
+    /// Passes a request on; to another path where admission changed the options.
+    pub(super) async fn proxy(&self, call: Call, changed: Option<&Value>) -> Result<Response<Body>, ApiError> {
         let location = self.locator(&call).find().await?;
         let (prefix, path) = rewrite::split(call.request.uri().path());
+        let path = changed.map_or(path, |options| options["path"].as_str().unwrap_or_default());
         let (prefix, path) = (prefix.to_owned(), path.to_owned());
         let query = call.request.uri().query().unwrap_or_default().to_owned();
         let upgrade = is_upgrade(call.request.headers());

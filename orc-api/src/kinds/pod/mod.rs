@@ -1,5 +1,6 @@
 //! Pods.
 
+mod resize;
 mod status;
 mod update;
 
@@ -113,7 +114,7 @@ fn prepare_sub(new: &mut Value, old: &Value, sub: &str) {
             keep_but_managers(new, old);
             put(ensure(new, "spec"), "ephemeralContainers", added);
         }
-        "resize" => resize(new, old),
+        "resize" => resize::prepare(new, old),
         _ => {}
     }
 }
@@ -124,21 +125,6 @@ fn keep_but_managers(new: &mut Value, old: &Value) {
     ["metadata", "spec", "status"].into_iter().for_each(|part| keep(new, old, part));
     if !managers.is_null() {
         put(ensure(new, "metadata"), "managedFields", managers);
-    }
-}
-
-/// Of a resize only container resources and resize policies are taken.
-fn resize(new: &mut Value, old: &Value) {
-    let asked = get(new, "spec").clone();
-    keep_but_managers(new, old);
-    let spec = ensure(new, "spec");
-    for kind in ["containers", "initContainers"] {
-        for container in items(spec, kind) {
-            let name = text(container, "name").to_owned();
-            let Some(from) = list(&asked, kind).iter().find(|c| text(c, "name") == name) else { continue };
-            keep(container, from, "resources");
-            keep(container, from, "resizePolicy");
-        }
     }
 }
 
@@ -205,31 +191,9 @@ fn validate_sub(new: &Value, old: &Value, sub: &str, e: &mut FieldErrors) {
         "ephemeralcontainers" => ephemeral(new, old, e),
         "resize" => {
             content(new, e);
-            if text(get(new, "status"), "qosClass") != qos(new) && !same(get(new, "spec"), get(old, "spec")) {
-                e.invalid(&SPEC, qos(new), "Pod QOS Class may not change as a result of resizing");
-            }
-            for kind in ["containers", "initContainers"] {
-                resized(new, old, kind, e);
-            }
+            resize::validate(new, old, e);
         }
         _ => {}
-    }
-}
-
-fn resized(new: &Value, old: &Value, kind: &str, e: &mut FieldErrors) {
-    let (now, then) = (list(get(new, "spec"), kind), list(get(old, "spec"), kind));
-    for (container, before) in now.iter().zip(then) {
-        for side in ["requests", "limits"] {
-            let (after, was) = (get(get(container, "resources"), side), get(get(before, "resources"), side));
-            let names = after.as_object().into_iter().flatten().chain(was.as_object().into_iter().flatten());
-            let frozen = names
-                .map(|(n, _)| n)
-                .any(|n| !["cpu", "memory"].contains(&n.as_str()) && !same(get(after, n), get(was, n)));
-            if frozen {
-                e.forbidden(&SPEC, "only cpu and memory resources are mutable");
-                return;
-            }
-        }
     }
 }
 

@@ -30,6 +30,7 @@ use orc_core::{ApiError, ObjectKey};
 use orc_store::client::{DeleteOptions, WriteOptions};
 use serde_json::{Value, json};
 
+pub(crate) use self::connect::Admitted;
 pub(super) use self::quota::Charges;
 use super::Registry;
 use super::kind::Kind;

@@ -106,7 +106,8 @@ impl Registry {
             }
             let Some(doc) = ask.object.as_mut() else { return Ok(()) };
             let mut next = doc.clone();
-            policy.mutate(next.value_mut(), kind.message.filter(|_| ask.subresource.is_empty()), activation)?;
+            let place = kind.place_of(&next);
+            policy.mutate(next.value_mut(), place, activation)?;
             if ask.subresource.is_empty() {
                 let checked = orc_core::schema::check(next.value(), kind.message).map_err(|error| error.to_string())?;
                 next = Doc::from_value(checked.value).map_err(|error| error.to_string())?;

@@ -108,7 +108,12 @@ impl Registry {
     }
 
     /// Converts objects to a version.
-    async fn convert(&self, definition: &Definition, objects: Vec<Value>, to: &Spoken) -> Result<Vec<Value>, ApiError> {
+    pub(in crate::registry) async fn convert(
+        &self,
+        definition: &Definition,
+        objects: Vec<Value>,
+        to: &Spoken,
+    ) -> Result<Vec<Value>, ApiError> {
         let mut converted = self.converted(definition, objects, &to.api_version).await?;
         for object in &mut converted {
             prune::prune(object, &to.version.schema, true);

@@ -1,9 +1,10 @@
 //! The volumes of a pod: directories under the agent's data directory, filled from the API.
 //!
 //! Supported: `emptyDir` (medium `Memory` is a directory too), `hostPath`, `configMap`, `secret`, `downwardAPI`,
-//! `projected`. Any other kind keeps the pod pending with an event that says so. Contents appear at once, by the swap of
+//! `projected`, `persistentVolumeClaim` (bound to a `hostPath` or `local` volume). Any other kind keeps the pod pending with an event that says so. Contents appear at once, by the swap of
 //! one link, and are looked at again once a minute.
 
+mod claim;
 mod host_path;
 mod payload;
 mod sources;
@@ -53,6 +54,9 @@ async fn make(context: &Context, pod: &Pod, status: &PodStatus, volume: &Volume,
     let fs_group = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.fs_group);
     if let Some(host) = &volume.host_path {
         return host_path::check(host);
+    }
+    if let Some(source) = &volume.persistent_volume_claim {
+        return claim::link(context, pod, source, &path).await;
     }
     if let Some(empty) = &volume.empty_dir {
         // A program that asked for memory may keep secrets there: they must not reach the disk unasked.
@@ -114,7 +118,11 @@ fn volume_mount(pod: &Pod, mount: &VolumeMount, dir: &Path, env: &BTreeMap<Strin
         (_, Some(expr)) if !expr.is_empty() => environment::expand(expr, env),
         _ => String::new(),
     };
-    let host_path = if sub.is_empty() { base } else { sub_path(&base, &sub, volume.empty_dir.is_some())? };
+    let host_path = if sub.is_empty() {
+        base
+    } else {
+        sub_path(&base, &sub, volume.empty_dir.is_some() || volume.persistent_volume_claim.is_some())?
+    };
     Ok(Mount {
         host_path,
         container_path: PathBuf::from(&mount.mount_path),
@@ -128,7 +136,8 @@ fn volume_mount(pod: &Pod, mount: &VolumeMount, dir: &Path, env: &BTreeMap<Strin
 }
 
 fn is_writable(volume: &Volume) -> bool {
-    volume.empty_dir.is_some() || volume.host_path.is_some()
+    let claim = volume.persistent_volume_claim.as_ref();
+    volume.empty_dir.is_some() || volume.host_path.is_some() || claim.is_some_and(|claim| claim.read_only != Some(true))
 }
 
 /// A path below a volume; links may not lead out of it.

@@ -42,9 +42,9 @@ impl State {
         let silent = plugin.ignore_preferred_terms_of_existing_pods && own.preferred.is_empty();
         let keys = |terms: &[PodTerm]| Tally::of(terms.iter().map(|term| term.topology_key.clone()));
         let apart = meaning.iter().filter(|(_, _, roles)| roles.apart > 0);
-        let weighing = meaning.iter().filter(|(_, _, roles)| {
-            !silent && ((roles.required > 0 && hard_weight > 0) || roles.preferred > 0)
-        });
+        let weighing = meaning
+            .iter()
+            .filter(|(_, _, roles)| !silent && ((roles.required > 0 && hard_weight > 0) || roles.preferred > 0));
         let weighing = weighing.map(|(_, term, _)| *term).chain(own.preferred.iter().map(|(_, term)| term));
         let weights = Tally::of(weighing.map(|term| term.topology_key.clone()));
         let few = |key: &&Name| view.domains(key).is_none_or(|domains| domains.live() <= COARSE);

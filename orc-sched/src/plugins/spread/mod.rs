@@ -89,8 +89,7 @@ impl Plugin for PodTopologySpread {
     }
 
     fn helped_by(&self, hint: Hint) -> bool {
-        let owners =
-            [FactKind::Service, FactKind::ReplicaSet, FactKind::StatefulSet, FactKind::ReplicationController];
+        let owners = [FactKind::Service, FactKind::ReplicaSet, FactKind::StatefulSet, FactKind::ReplicationController];
         match hint {
             Hint::NodeAdded | Hint::NodeLabels | Hint::NodeTaints | Hint::PodLeft | Hint::PodCame => true,
             Hint::Fact(kind) => owners.contains(&kind),

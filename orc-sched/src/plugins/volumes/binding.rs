@@ -129,12 +129,15 @@ impl Plugin for VolumeBinding {
                     let mut claim = claim.clone();
                     let annotations = claim.metadata.annotations.get_or_insert_default();
                     annotations.insert(SELECTED_NODE.to_owned(), node.name.to_string());
-                    facts.push((FactKey::new(FactKind::Claim, namespace.clone(), name), Arc::new(Fact::Claim(claim))));
+                    facts.push((
+                        FactKey::new(FactKind::Claim, namespace.clone(), name),
+                        Arc::new(Fact::Claim(Box::new(claim))),
+                    ));
                 }
                 Found::Volume(volume) => {
                     let mut there = view.facts().volume(&volume).ok_or(NONE)?.clone();
                     there.spec.get_or_insert_default().claim_ref = Some(reference(namespace, claim));
-                    facts.push((FactKey::new(FactKind::Volume, "", volume), Arc::new(Fact::Volume(there))));
+                    facts.push((FactKey::new(FactKind::Volume, "", volume), Arc::new(Fact::Volume(Box::new(there)))));
                 }
             }
         }

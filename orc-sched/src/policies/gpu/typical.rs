@@ -97,7 +97,8 @@ impl Typical {
             let fits = devices
                 && class.cpu <= node.cpu
                 && (class.models.is_empty() || class.models.iter().any(|wanted| wanted == model));
-            let lost = if fits { below.get(*need).copied().unwrap_or_else(|| sum_below(free, class.gpu.1)) } else { total };
+            let lost =
+                if fits { below.get(*need).copied().unwrap_or_else(|| sum_below(free, class.gpu.1)) } else { total };
             class.share * lost as f64
         };
         self.classes.iter().zip(&self.need).map(lost).sum()

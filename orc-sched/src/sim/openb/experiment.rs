@@ -15,7 +15,16 @@ use crate::profile::Profile;
 
 /// The seed with which [`Engine::decide`] takes the first of equal nodes in slot order: the state of SplitMix64 from which its
 /// first number is 0.
-pub const FIRST: u64 = 0u64.wrapping_sub(0x9E37_79B9_7F4A_7C15);
+pub(crate) const FIRST: u64 = 0u64.wrapping_sub(0x9E37_79B9_7F4A_7C15);
+
+/// Which of the nodes of equal score a pod goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ties {
+    /// The first in an order of the nodes that the seed draws once for the run.
+    First,
+    /// One that is drawn for each pod.
+    Drawn,
+}
 
 /// How a run stands once so much demand has come.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -80,7 +89,8 @@ impl Experiment {
     /// When there is none of that name.
     pub fn run(&self, policy: &str, seed: u64) -> Result<Outcome, UnknownPolicy> {
         let known = policies::named(policy, &self.typical, seed).ok_or_else(|| UnknownPolicy(policy.to_owned()))?;
-        Ok(self.run_profile(known, seed))
+        let ties = if &*known.name == "Random" { Ties::Drawn } else { Ties::First };
+        Ok(self.run_profile(known, ties, seed))
     }
 
     /// Runs each policy with each seed on all cores, and returns the outcomes in that order. `done` is told after each run how
@@ -102,14 +112,13 @@ impl Experiment {
         each(&jobs, done, |(policy, seed)| self.run(policy, *seed)).into_iter().collect()
     }
 
-    /// One run of any profile. A profile without scores chooses at random among the nodes that fit; in others the first in the
-    /// order that the seed gave the nodes wins among equals.
-    pub fn run_profile(&self, profile: Profile, seed: u64) -> Outcome {
+    /// One run of any profile.
+    pub fn run_profile(&self, profile: Profile, ties: Ties, seed: u64) -> Outcome {
         let rng = Rng::seeded(seed);
         let tasks = arrivals(&self.trace, &rng.fork());
         let mut nodes = self.trace.nodes.clone();
         shuffle(&mut nodes, &rng.fork());
-        let (policy, drawn) = (profile.name.to_string(), &*profile.name == "Random");
+        let policy = profile.name.to_string();
         let mut engine = Engine::new(vec![profile]);
         nodes.into_iter().for_each(|node| drop(engine.apply(&Event::Node(node))));
         let mut run = Run { capacity: self.trace.capacity(), arrived: 0, given: 0, placed: 0, refused: 0 };
@@ -120,8 +129,11 @@ impl Experiment {
             }
             run.arrived += task.ask.gpu();
             let pod = task.pod(&format!("{}-{number}", task.name));
-            let ties = if drawn { rng.next() } else { FIRST };
-            let placed = engine.decide(0, &pod, ties).outcome.ok();
+            let choice = match ties {
+                Ties::First => FIRST,
+                Ties::Drawn => rng.next(),
+            };
+            let placed = engine.decide(0, &pod, choice).outcome.ok();
             match placed.filter(|placement| engine.reserve(0, &pod, &placement.node).is_ok()) {
                 Some(_) => run.place(task.ask.gpu()),
                 None => run.refused += 1,

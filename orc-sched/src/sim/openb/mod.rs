@@ -6,8 +6,11 @@
 
 mod experiment;
 mod inflate;
+mod summary;
 mod trace;
 
-pub use experiment::{Experiment, Outcome, Point, UnknownPolicy};
+pub(super) use experiment::each;
+pub use experiment::{Experiment, Outcome, Point, Ties, UnknownPolicy};
 pub use inflate::arrivals;
+pub use summary::{Summary, charts, csv, json, summaries, table};
 pub use trace::{Task, Trace};

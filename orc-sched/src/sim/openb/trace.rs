@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{
-    NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod,
-};
+use k8s_openapi::api::core::v1::{NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod};
 use orc_core::{Name, ObjectKey, ResourceId};
 
 use crate::node::NodeInfo;
@@ -63,8 +61,7 @@ impl Trace {
     pub fn read(nodes: &Path, tasks: &Path) -> Result<Self, InputError> {
         let (node_text, task_text) = (read(nodes)?, read(tasks)?);
         let node_rows = Rows::parse(nodes, &node_text, &["sn", "cpu_milli", "memory_mib", "gpu", "model"])?;
-        let task_rows =
-            Rows::parse(tasks, &task_text, &["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"])?;
+        let task_rows = Rows::parse(tasks, &task_text, &["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"])?;
         let mut seen = HashSet::new();
         let mut once = |row: &Row<'_>, field: &str| {
             let name = row.text(field).to_owned();
@@ -144,11 +141,8 @@ fn rule(models: &[String]) -> NodeRule {
     if models.is_empty() {
         return NodeRule::default();
     }
-    let wanted = NodeSelectorRequirement {
-        key: MODEL.to_owned(),
-        operator: "In".to_owned(),
-        values: Some(models.to_vec()),
-    };
+    let wanted =
+        NodeSelectorRequirement { key: MODEL.to_owned(), operator: "In".to_owned(), values: Some(models.to_vec()) };
     let term = NodeSelectorTerm { match_expressions: Some(vec![wanted]), ..NodeSelectorTerm::default() };
     let required = NodeSelector { node_selector_terms: vec![term] };
     NodeRule::of_affinity(&NodeAffinity {

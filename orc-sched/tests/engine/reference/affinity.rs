@@ -47,11 +47,12 @@ pub(super) fn refusal(view: &View, cluster: &[Candidate], at: usize, pod: &PodIn
     if too_near {
         return Some("node(s) didn't match pod anti-affinity rules".into());
     }
-    let unwelcome = all(cluster).any(|(there, other)| {
-        other.affinity.apart.iter().any(|term| {
-            means(view, term, pod) && pair(there, term).is_some() && pair(there, term) == pair(node, term)
-        })
-    });
+    let unwelcome =
+        all(cluster).any(|(there, other)| {
+            other.affinity.apart.iter().any(|term| {
+                means(view, term, pod) && pair(there, term).is_some() && pair(there, term) == pair(node, term)
+            })
+        });
     unwelcome.then(|| "node(s) didn't satisfy existing pods anti-affinity rules".into())
 }
 

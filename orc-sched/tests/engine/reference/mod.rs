@@ -49,9 +49,9 @@ fn judged(view: &View, pod: &PodInfo) -> (Vec<usize>, BTreeMap<String, usize>) {
     let (mut fitting, mut refused) = (Vec::new(), BTreeMap::new());
     for at in 0..cluster.len() {
         let mut crowded = cluster.clone();
-        let nominated = view.nominations().filter(|n| {
-            n.node == cluster[at].node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority
-        });
+        let nominated = view
+            .nominations()
+            .filter(|n| n.node == cluster[at].node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority);
         crowded[at].pods.extend(nominated.map(|n| &n.pod));
         let why = [refusals(view, &cluster, at, pod), refusals(view, &crowded, at, pod)];
         match why.into_iter().find(|why| !why.is_empty()) {

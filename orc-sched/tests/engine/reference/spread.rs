@@ -62,12 +62,19 @@ fn counts(c: &Constraint, labels: &BTreeMap<String, String>) -> bool {
 }
 
 fn matching(at: &Candidate, c: &Constraint, pod: &PodInfo) -> i64 {
-    let same = |other: &&PodInfo| other.key.namespace == pod.key.namespace && !other.deleting && counts(c, &other.labels);
+    let same =
+        |other: &&PodInfo| other.key.namespace == pod.key.namespace && !other.deleting && counts(c, &other.labels);
     at.pods.iter().map(|pod| &***pod).filter(same).count() as i64
 }
 
 /// Pods by value of the label, over the nodes that are counted.
-fn by_value(cluster: &[Candidate], all: &[&Constraint], c: &Constraint, pod: &PodInfo, whole: bool) -> BTreeMap<String, i64> {
+fn by_value(
+    cluster: &[Candidate],
+    all: &[&Constraint],
+    c: &Constraint,
+    pod: &PodInfo,
+    whole: bool,
+) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     for at in cluster {
         let labelled = all.iter().all(|c| at.node.labels.contains_key(&c.key)) || !whole;
@@ -92,7 +99,8 @@ pub(super) fn refusal(view: &View, cluster: &[Candidate], at: usize, pod: &PodIn
             return Some("node(s) didn't match pod topology spread constraints (missing required label)".into());
         };
         let by_value = by_value(cluster, &hard, c, pod, true);
-        let least = if by_value.len() < c.least { 0 } else { by_value.values().copied().min().unwrap_or(i32::MAX.into()) };
+        let least =
+            if by_value.len() < c.least { 0 } else { by_value.values().copied().min().unwrap_or(i32::MAX.into()) };
         let own = i64::from(counts(c, &pod.labels));
         if by_value.get(value).copied().unwrap_or(0) + own - least > c.skew {
             return Some("node(s) didn't match pod topology spread constraints".into());

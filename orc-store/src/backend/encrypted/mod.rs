@@ -5,21 +5,24 @@
 //! says an [`EncryptionConfig`]: the first provider of a resource writes, any of them reads, so that keys are changed by
 //! putting the new one first and [rewriting](EncryptedBackend::rewrite).
 //!
-//! Not built: `kms`, and reading the file again while running.
+//! [`EncryptedBackend::follow`] reads the file again while running. Not built: `kms`.
 
 mod config;
 mod provider;
+mod reload;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use orc_core::Revision;
 
 pub use self::config::{EncryptionConfig, EncryptionConfigError};
+pub use self::reload::EVERY as RELOAD_EVERY;
 use super::{
     Backend, BackendError, Bounds, Durability, Expect, KeyRange, Page, RawChange, RawEvent, RawFeed, RawKey, RawPage,
     RawRecord,
@@ -33,13 +36,16 @@ const SHORT_LIVED: [&str; 2] = ["events", "events.events.k8s.io"];
 /// A backend whose values are encrypted before they reach another one.
 pub struct EncryptedBackend {
     inner: Arc<dyn Backend>,
-    config: Arc<EncryptionConfig>,
+    /// Shared with the feeds, which outlive a change of keys.
+    config: Arc<ArcSwap<EncryptionConfig>>,
+    /// Why the file that is followed is not in force, if so.
+    stale: parking_lot::Mutex<Option<String>>,
 }
 
 impl EncryptedBackend {
     /// Encrypts what goes into `inner`.
     pub fn new(inner: Arc<dyn Backend>, config: EncryptionConfig) -> Self {
-        Self { inner, config: Arc::new(config) }
+        Self { inner, config: Arc::new(ArcSwap::from_pointee(config)), stale: parking_lot::Mutex::default() }
     }
 
     /// The backend below, with values as they are kept.
@@ -59,7 +65,7 @@ impl EncryptedBackend {
             for record in page.records {
                 let resource = config::resource_of(&record.key);
                 let short = self.inner.expires() && SHORT_LIVED.contains(&resource);
-                if short || !self.config.providers(resource).is_stale(&record.value) {
+                if short || !self.config.load().providers(resource).is_stale(&record.value) {
                     continue;
                 }
                 let change = RawChange {
@@ -83,7 +89,7 @@ impl EncryptedBackend {
     }
 
     fn open(&self, key: &RawKey, value: &Bytes) -> Result<Bytes, BackendError> {
-        open(&self.config, key, value)
+        open(&self.config.load(), key, value)
     }
 }
 
@@ -98,7 +104,7 @@ fn open(config: &EncryptionConfig, key: &RawKey, value: &Bytes) -> Result<Bytes,
 impl Backend for EncryptedBackend {
     async fn commit(&self, mut change: RawChange) -> Result<Revision, BackendError> {
         if let Some(value) = change.value.take() {
-            let sealed = self.config.providers(config::resource_of(&change.key)).seal(&change.key, value);
+            let sealed = self.config.load().providers(config::resource_of(&change.key)).seal(&change.key, value);
             change.value = Some(sealed.map_err(|error| BackendError::Unavailable(error.to_string()))?);
         }
         self.inner.commit(change).await
@@ -118,7 +124,7 @@ impl Backend for EncryptedBackend {
         Ok(feed
             .map(move |event| match event? {
                 RawEvent::Put(record) => {
-                    let value = open(&config, &record.key, &record.value)?;
+                    let value = open(&config.load(), &record.key, &record.value)?;
                     Ok(RawEvent::Put(RawRecord { value, ..record }))
                 }
                 other => Ok(other),

@@ -162,3 +162,55 @@ fn what_is_wrong_with_a_file_is_named_and_no_key_is_told() {
         assert!(error.contains(wanted) && !error.contains("AQEB"), "{error}");
     }
 }
+
+/// A new key in front is used without a restart, a mistake leaves the last good file in force, and is told.
+#[tokio::test]
+async fn a_file_that_changes_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("encryption.yaml");
+    let (old, new) = (key("aescbc", "old", 1, 32), key("secretbox", "new", 2, 32));
+    std::fs::write(&path, file("secrets", &[&old])).unwrap();
+    let inner = Arc::new(MemoryBackend::new());
+    let backend = Arc::new(EncryptedBackend::new(inner.clone(), config(&[&old])));
+    let begun = backend.bounds().await.unwrap().current;
+    let mut feed = backend.feed(begun).await.unwrap();
+    let followed = backend.clone();
+    let clock = orc_core::env::Clock::wall();
+    let (path_of, every) = (path.clone(), std::time::Duration::from_millis(5));
+    let following = tokio::spawn(async move { followed.follow(path_of, clock, every).await });
+    let until = async |holds: &dyn Fn() -> bool| {
+        for _ in 0..4000 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("nothing happened");
+    };
+    backend.commit(put(&KEY, "first")).await.unwrap();
+    // The mistake comes first: that it is told shows that the file is being followed.
+    std::fs::write(&path, "kind: Nonsense").unwrap();
+    until(&|| backend.stale().is_some()).await;
+    let second = Bytes::from_static(b"/secrets/d/b");
+    backend.commit(put(&second, "second")).await.unwrap();
+    std::fs::write(&path, file("secrets", &[&new, &old])).unwrap();
+    until(&|| backend.stale().is_none()).await;
+    let third = Bytes::from_static(b"/secrets/d/c");
+    backend.commit(put(&third, "third")).await.unwrap();
+    let sealed: Vec<bool> = values(inner.as_ref())
+        .await
+        .unwrap()
+        .iter()
+        .map(|value| value.starts_with(b"k8s:enc:secretbox:v1:new:"))
+        .collect();
+    assert_eq!(sealed, [false, false, true]);
+    assert_eq!(values(backend.as_ref()).await.unwrap(), ["first", "second", "third"]);
+    let mut read = Vec::new();
+    while read.len() < 3 {
+        if let Some(Ok(RawEvent::Put(record))) = feed.next().await {
+            read.push(record.value);
+        }
+    }
+    assert_eq!(read, ["first", "second", "third"], "an open feed reads with the keys of now");
+    following.abort();
+}

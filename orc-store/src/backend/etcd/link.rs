@@ -51,7 +51,8 @@ impl Link {
             compacted: AtomicU64::new(0),
         };
         let limit = link.connect_timeout + link.timeout;
-        let connected = link.reach(limit, |members, member| async move { members.client(member).await.map(drop) }).await;
+        let connected =
+            link.reach(limit, |members, member| async move { members.client(member).await.map(drop) }).await;
         connected.map_err(|error| unusable(config, &error.backend(Asked::Read)))?;
         Ok(link)
     }
