@@ -7,6 +7,7 @@ fn main() -> std::io::Result<()> {
         orc_core::fuzzing::TARGETS,
         orc_store::fuzzing::TARGETS,
         orc_api::fuzzing::TARGETS,
+        orc_net::fuzzing::TARGETS,
         orc_runtime::fuzzing::TARGETS,
     ];
     for target in all.into_iter().flatten() {

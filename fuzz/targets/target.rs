@@ -12,6 +12,7 @@ static TARGET: LazyLock<Target> = LazyLock::new(|| {
         orc_core::fuzzing::TARGETS,
         orc_store::fuzzing::TARGETS,
         orc_api::fuzzing::TARGETS,
+        orc_net::fuzzing::TARGETS,
         orc_runtime::fuzzing::TARGETS,
     ];
     *all.into_iter().flatten().find(|target| target.name == name).expect("a target of the program's name")

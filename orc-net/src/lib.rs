@@ -18,6 +18,8 @@ pub mod routes;
 pub mod table;
 pub mod userspace;
 
+#[cfg(feature = "fuzzing")]
+pub use dns::fuzzing;
 pub use plane::{DataPlane, RouteError};
 pub use router::router;
 pub use routes::{PortRoute, Protocol, ServiceRoutes};

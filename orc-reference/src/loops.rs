@@ -67,7 +67,13 @@ pub fn network_env(plane: &ControlPlane) -> Env {
 }
 
 /// Starts the routing of Services. `served` are cluster addresses that something else in this process answers at.
-pub fn start_router(plane: &ControlPlane, net: &NodeNet, env: &Env, served: Vec<IpAddr>, stop: &CancellationToken) -> Task {
+pub fn start_router(
+    plane: &ControlPlane,
+    net: &NodeNet,
+    env: &Env,
+    served: Vec<IpAddr>,
+    stop: &CancellationToken,
+) -> Task {
     let data_plane = Userspace::new(UserspaceConfig {
         host: Arc::new(OnHost(net.host_ports.clone())),
         node_address: Ipv4Addr::UNSPECIFIED,

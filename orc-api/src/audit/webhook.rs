@@ -92,7 +92,10 @@ impl Sink for Server {
         match tokio::time::timeout(ANSWER, answer).await {
             Err(_) => Err(Refusal { why: "no answer in time".to_owned(), again: true }),
             // The rest of an answer is of no interest, but its end frees the connection.
-            Ok(Ok(answer)) => Ok(drop(answer.into_body().collect().await)),
+            Ok(Ok(answer)) => {
+                drop(answer.into_body().collect().await);
+                Ok(())
+            }
             Ok(Err(RemoteError::Refused(error))) => {
                 let again = error.code() >= 500 || error.code() == 429;
                 Err(Refusal { why: error.to_string(), again })

@@ -216,13 +216,10 @@ fn delete_options(call: &Call, bytes: &[u8]) -> Result<Value, ApiError> {
             "no kind {kind:?} is registered for version {version:?} in the scheme of options"
         )));
     }
-    let grace = doc.at(&["gracePeriodSeconds"]);
-    if grace.is_some_and(|grace| !grace.is_null() && grace.as_i64().is_none()) {
-        let kind = if grace.is_some_and(Value::is_string) { "string" } else { "value" };
-        let why = "into Go struct field DeleteOptions.gracePeriodSeconds of type int64";
-        return Err(ApiError::bad_request(format!("json: cannot unmarshal {kind} {why}")));
-    }
-    Ok(doc.into_value())
+    // Unknown fields pass unseen, and what is of the wrong type does not.
+    let message = orc_core::schema::Schema::builtin().message_of("", "v1", "DeleteOptions");
+    let decoded = orc_core::schema::check(doc.value(), message);
+    Ok(decoded.map_err(|error| ApiError::bad_request(error.to_string()))?.value)
 }
 
 fn propagation(policy: Option<&str>, orphan: Option<bool>, errors: &mut Vec<FieldError>) -> Option<Propagation> {

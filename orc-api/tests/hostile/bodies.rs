@@ -59,6 +59,8 @@ async fn broken_bodies_and_parameters_are_answered_with_a_status() {
         ("GET", "/api/v1/namespaces/%ff/configmaps/%zz", json, b"", &[400, 404]),
         ("BREW", MAPS, json, b"", &[404, 405]),
         ("DELETE", one, json, br#"{"gracePeriodSeconds": "x"}"#, &[400]),
+        ("DELETE", one, json, br#"{"preconditions": "x"}"#, &[400]),
+        ("DELETE", one, json, br#"{"orphanDependents": "x"}"#, &[400]),
         ("DELETE", one, json, br#"{"propagationPolicy": "Sideways"}"#, &[400, 422]),
     ];
     let mut wrong = Vec::new();

@@ -13,7 +13,9 @@
 
 use std::collections::HashMap;
 
-use super::table::{by_length, Cardinality, Field, ListType, MapType, Message, PatchStrategy, Presence, Schema, Shape, Type};
+use super::table::{
+    Cardinality, Field, ListType, MapType, Message, PatchStrategy, Presence, Schema, Shape, Type, by_length,
+};
 
 struct Package {
     name: &'static str,

@@ -182,7 +182,10 @@ pub(super) fn by_length(name: &str) -> (usize, &str) {
 impl Message {
     /// The field of a JSON name.
     pub fn field(&self, json: &str) -> Option<&Field> {
-        let at = self.by_json.binary_search_by_key(&by_length(json), |&at| by_length(self.fields[usize::from(at)].json)).ok()?;
+        let at = self
+            .by_json
+            .binary_search_by_key(&by_length(json), |&at| by_length(self.fields[usize::from(at)].json))
+            .ok()?;
         Some(&self.fields[usize::from(self.by_json[at])])
     }
 

@@ -24,7 +24,7 @@ pub enum Outcome {
         additionals: Vec<Record>,
     },
     /// The name is another name for this one, which is to be looked up in turn.
-    Alias(Record, Name),
+    Alias(Box<Record>, Name),
     /// The name exists, without records of that type (NODATA).
     NoData,
     /// There is no such name (NXDOMAIN).
@@ -167,7 +167,7 @@ impl Ask<'_> {
         let alias = record(self.name, RData::CNAME(CNAME(target.clone())));
         match self.kind {
             RecordType::CNAME | RecordType::ANY => Outcome::Found { answers: vec![alias], additionals: Vec::new() },
-            _ => Outcome::Alias(alias, target),
+            _ => Outcome::Alias(Box::new(alias), target),
         }
     }
 

@@ -97,11 +97,19 @@ impl Question {
         Packet::Question(Box::new(question))
     }
 
-    /// The largest answer, bytes.
+    /// The largest answer that the client takes, bytes.
+    pub fn takes(&self) -> usize {
+        match self.transport {
+            Transport::Udp => usize::from(self.payload.unwrap_or(PLAIN_UDP).max(PLAIN_UDP)),
+            Transport::Tcp => usize::from(u16::MAX),
+        }
+    }
+
+    /// The largest answer that is written, bytes.
     pub fn limit(&self) -> usize {
         match self.transport {
-            Transport::Udp => usize::from(self.payload.unwrap_or(PLAIN_UDP).clamp(PLAIN_UDP, LARGEST_UDP)),
-            Transport::Tcp => usize::from(u16::MAX),
+            Transport::Udp => self.takes().min(usize::from(LARGEST_UDP)),
+            Transport::Tcp => self.takes(),
         }
     }
 

@@ -41,15 +41,15 @@ impl Resolver {
         loop {
             let mut authorities = Vec::new();
             let (code, found, additionals) = match lookup(&self.zone, self.view.as_ref(), &name, kind) {
-                // Without all objects it is not known what there is not.
                 Outcome::Elsewhere => match self.of_host(&name, kind) {
                     Some(found) => (ResponseCode::NoError, found, Vec::new()),
                     None if question.recursion => return Step::Outside(chain, name),
                     None => return done(Answer::code(ResponseCode::Refused)),
                 },
+                // Without all objects it is not known what there is not.
                 _ if self.view.serial().is_none() => return done(Answer::code(ResponseCode::ServFail)),
                 Outcome::Alias(alias, target) => {
-                    chain.push(alias);
+                    chain.push(*alias);
                     if chain.len() > MAX_ALIASES {
                         return done(Answer::code(ResponseCode::ServFail));
                     }
@@ -78,7 +78,7 @@ impl Resolver {
         if chain.is_empty() {
             let reply = self.forward.ask(bytes, question.transport, &servers).await;
             return match reply {
-                Some(reply) if reply.len() <= question.limit() || message::is_cut(&reply) => reply,
+                Some(reply) if reply.len() <= question.takes() => reply,
                 _ => question.write(Answer::code(ResponseCode::ServFail), 0),
             };
         }

@@ -372,14 +372,14 @@ async fn an_unsupported_volume_keeps_the_pod_pending_and_says_so() {
     let runtime = Arc::new(world.runtime.clone()) as Arc<dyn RuntimeService>;
     let agent = Agent::new(AgentConfig::new("n1", dir.path()), world.env.clone(), runtime);
     let _agent = tokio::spawn(agent.run(CancellationToken::new()));
-    let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]);
+    let volumes = json!([{"name": "data", "nfs": {"server": "s", "path": "/"}}]);
     world.create("a", json!({}), spec(&json!({"volumes": volumes}))).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     let events: Api<Event> = Api::namespaced(world.env.client.clone(), "default");
     let list = events.list(&ListOptions::default()).await.unwrap();
     let failed = list.items.iter().find(|event| event.reason.as_deref() == Some("FailedMount")).unwrap();
     let message = failed.message.as_deref().unwrap();
-    assert!(message.contains("persistentVolumeClaim volumes are not supported by orc yet"), "{message}");
+    assert!(message.contains("nfs volumes are not supported by orc yet"), "{message}");
     assert!(failed.count.unwrap() > 1, "counted, not repeated");
     assert_eq!(phase(&world.pods.get("a").await.unwrap()), "Pending");
 }

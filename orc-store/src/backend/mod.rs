@@ -21,10 +21,10 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use orc_core::Revision;
 
-#[cfg(feature = "durable")]
-pub use durable::{DurableBackend, DurableConfig, OpenStage, Progress, ProgressHook, backup, disk};
 #[cfg(all(feature = "durable", feature = "fuzzing"))]
 pub(crate) use durable::fuzzing as durable_fuzzing;
+#[cfg(feature = "durable")]
+pub use durable::{DurableBackend, DurableConfig, OpenStage, Progress, ProgressHook, backup, disk};
 #[cfg(feature = "encryption")]
 pub use encrypted::{EncryptedBackend, EncryptionConfig, EncryptionConfigError, RELOAD_EVERY};
 #[cfg(feature = "etcd")]

@@ -56,10 +56,7 @@ pub(super) async fn send(scheme: Scheme, address: &str, request: Request<Body>) 
 ///
 /// # Errors
 /// When the other side breaks off.
-pub(crate) async fn exchange(
-    stream: Box<dyn Duplex>,
-    request: Request<Body>,
-) -> Result<Response<Body>, hyper::Error> {
+pub(crate) async fn exchange(stream: Box<dyn Duplex>, request: Request<Body>) -> Result<Response<Body>, hyper::Error> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the answer's body, or with the upgraded connection.
     tokio::spawn(connection.with_upgrades());

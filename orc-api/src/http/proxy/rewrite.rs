@@ -33,7 +33,12 @@ pub(in crate::http) fn split(path: &str) -> (&str, &str) {
 ///
 /// # Errors
 /// 400 when the path cannot stand in a header.
-pub(in crate::http) fn headers(headers: HeaderMap, whole: &str, host: &str, upgrade: bool) -> Result<HeaderMap, ApiError> {
+pub(in crate::http) fn headers(
+    headers: HeaderMap,
+    whole: &str,
+    host: &str,
+    upgrade: bool,
+) -> Result<HeaderMap, ApiError> {
     let length = headers.get(http::header::CONTENT_LENGTH).cloned();
     let upgrade_to = headers.get(UPGRADE).cloned().filter(|_| upgrade);
     let mut headers = passed_on(headers);
