@@ -157,7 +157,15 @@ impl Parts {
                 running.await;
             })
         });
-        (term, tasks.collect())
+        (term, tasks.chain([self.policy_status(stop.clone())]).collect())
+    }
+
+    /// The check of admission policies, which needs the registry's own knowledge of types.
+    fn policy_status(&self, stop: CancellationToken) -> Task {
+        let checks = self.registry.policy_status();
+        self.system.spawn.spawn(async move {
+            stop.run_until_cancelled(checks).await;
+        })
     }
 }
 

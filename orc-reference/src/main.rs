@@ -32,9 +32,6 @@ use clap::Parser as _;
 
 use args::{Args, Command};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     // A pod's shim is this same program: it never comes back from here.
     orc_runtime::shim::run_if_asked();

@@ -65,8 +65,6 @@ pub struct Registry {
     definitions: Definitions,
     /// The task that follows definitions; it ends with the registry.
     following: OnceLock<Task>,
-    /// The task that type checks policies; it ends with the registry.
-    checking: OnceLock<Task>,
     system: System,
     authorizer: Arc<Authorizer>,
     configs: Configs,
@@ -90,24 +88,12 @@ impl Registry {
         let webhooks = WebhookClient::new(Arc::new(StoreResolver::new(store.clone())), &system);
         let webhooks = ArcSwap::from_pointee(webhooks);
         let definitions = Definitions::open(&store).await?;
-        let (signer, following, checking) = (options.signer, OnceLock::new(), OnceLock::new());
-        let registry = Self {
-            store,
-            definitions,
-            following,
-            checking,
-            system,
-            authorizer,
-            configs,
-            webhooks,
-            ranges,
-            signer,
-            fresh,
-        };
+        let (signer, following) = (options.signer, OnceLock::new());
+        let registry =
+            Self { store, definitions, following, system, authorizer, configs, webhooks, ranges, signer, fresh };
         let registry = Arc::new(registry);
         let _ = registry.following.set(custom::follow(&registry));
         registry.repair_claims().await?;
-        let _ = registry.checking.set(policy_status::start(&registry));
         Ok(registry)
     }
 

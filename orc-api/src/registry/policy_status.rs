@@ -1,14 +1,14 @@
-//! The task that type checks ValidatingAdmissionPolicies and writes what it finds into their status.
+//! The loop that type checks ValidatingAdmissionPolicies and writes what it finds into their status.
 //!
-//! Every server runs it. What it writes follows from what is stored, so the second server's write changes nothing. A policy is
-//! checked once a generation, as upstream: a definition that comes later is seen when the policy changes.
+//! It runs where the controllers do, as upstream. What it writes follows from what is stored, so that a second one beside it changes
+//! nothing. A policy is checked once a generation, as upstream: a definition that comes later is seen when the policy changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use orc_core::env::{Clock, Task};
+use orc_core::env::Clock;
 use orc_core::schema::Schema;
 use orc_core::{ApiError, Doc, ObjectKey, ResourceId};
 use orc_store::Store;
@@ -28,13 +28,6 @@ const MANAGER: &str = "validatingadmissionpolicy-status-controller";
 
 fn policies() -> ResourceId {
     ResourceId::new("admissionregistration.k8s.io", "validatingadmissionpolicies")
-}
-
-/// Starts the task. It ends with the registry.
-pub(super) fn start(registry: &Arc<Registry>) -> Task {
-    let weak = Arc::downgrade(registry);
-    let (store, clock) = (registry.store.clone(), registry.system.clock.clone());
-    registry.system.spawn.spawn(run(weak, store, clock))
 }
 
 /// A watch begins with what is there; what fails stays noted.
@@ -72,6 +65,12 @@ async fn work(registry: &Registry, names: BTreeSet<String>) -> BTreeSet<String> 
 }
 
 impl Registry {
+    /// Type checks each ValidatingAdmissionPolicy and writes its `status.observedGeneration` and `status.typeChecking`, until the
+    /// registry is gone.
+    pub fn policy_status(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        run(Arc::downgrade(self), self.store.clone(), self.system.clock.clone())
+    }
+
     /// Checks a policy whose generation was not checked yet.
     async fn type_check(&self, name: &str) -> Result<(), ApiError> {
         let key = ObjectKey::cluster(policies(), name);

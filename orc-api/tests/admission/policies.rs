@@ -196,6 +196,7 @@ async fn configurations_may_not_set_what_is_atomic() {
 #[tokio::test]
 async fn a_type_check_is_told_in_the_status() {
     let server = new_server().await;
+    let _checks = tokio::spawn(server.registry.policy_status());
     let name = "validatingadmissionpolicies.admissionregistration.k8s.io";
     policy(
         &server,

@@ -140,7 +140,11 @@ impl ProcessRuntime {
         self.limits().forget_pod(&pod.record.config);
         self.free_network(id).await;
         let record = SandboxRecord { stopped: true, ..pod.record };
-        pod.dir.write_sandbox(&record).map_err(|e| RuntimeError::io("record the stopped sandbox", e))?;
+        match pod.dir.write_sandbox(&record) {
+            // Another process that looks after the same folder removed the sandbox meanwhile: it is more than stopped.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.map_err(|e| RuntimeError::io("record the stopped sandbox", e))?,
+        }
         let uid = record.config.pod_uid.clone();
         if let Some(pod) = self.inner.pods.lock().get_mut(id) {
             pod.record = record;
