@@ -10,7 +10,7 @@
 //! | reserve | [`Reserve`], and [`Plugin::reserve`](crate::Plugin::reserve) for what the engine has to know | none |
 //! | permit | [`Permit`] | none |
 //! | pre-bind | [`PreBind`] | [`WriteFacts`](crate::driver::WriteFacts) |
-//! | bind | [`Binder`](crate::driver::Binder) | [`ApiBinder`](crate::driver::ApiBinder) |
+//! | bind | [`Binder`] | [`ApiBinder`](crate::driver::ApiBinder) |
 //! | post-bind | [`PostBind`] | none |
 //!
 //! The first three are synchronous and pure; the others are asynchronous and run in the background, many at a time.
