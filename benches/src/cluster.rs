@@ -62,6 +62,11 @@ impl Cluster {
         Ok(Kubeconfig::read(&self.folder.path().join("data/kubeconfig"))?)
     }
 
+    /// Its processes.
+    pub fn processes(&self) -> Vec<i32> {
+        process::running(&self.binary)
+    }
+
     /// What all its processes weigh now.
     pub fn weight(&self) -> Weight {
         process::weigh(&process::running(&self.binary))

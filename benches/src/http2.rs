@@ -65,7 +65,7 @@ impl Http2 {
         Ok(Self { sender, server })
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer. The body is JSON; that of a PATCH is a merge patch.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -78,11 +78,12 @@ impl Http2 {
     ) -> anyhow::Result<Response<Incoming>> {
         let mut sender = self.sender.clone();
         sender.ready().await?;
+        let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.server))
             .header("accept", accept)
-            .header("content-type", "application/json")
+            .header("content-type", kind)
             .body(Full::new(body))?;
         sender.send_request(request).await.context("the connection broke")
     }

@@ -42,6 +42,12 @@ pub fn weigh(pids: &[i32]) -> Weight {
     sum
 }
 
+/// The most memory that processes have had so far, each for itself: resident pages, in bytes.
+pub fn peak(pids: &[i32]) -> u64 {
+    let status = pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    status.map(|text| kilobytes(&text, "VmHWM:") * 1024).sum()
+}
+
 fn kilobytes(text: &str, field: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
@@ -68,6 +74,7 @@ mod tests {
         assert!(pids.contains(&i32::try_from(std::process::id()).unwrap()));
         let weight = weigh(&pids);
         assert!(weight.pss > 0 && weight.rss >= weight.pss && weight.processes > 0, "{weight:?}");
+        assert!(peak(&pids) >= weight.rss, "{weight:?}");
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub enum Command {
     Backup(BackupArgs),
     /// Make the data folder of a new cluster from a backup.
     Restore(RestoreArgs),
+    /// Run the scheduler alone, for the cluster of a kubeconfig.
+    Scheduler(crate::scheduler::SchedulerArgs),
+    /// Show what each node is to a pod: which plugins refuse it, and the scores.
+    ExplainScheduling(crate::explain::ExplainArgs),
     /// Compare scheduling policies on a trace or a workload, without a cluster.
     Simulate(crate::simulate::SimulateArgs),
     /// Say which version this is.
@@ -225,7 +229,10 @@ impl Default for AuditWebhookArgs {
 }
 
 /// A duration as jiff reads it: `30s`, `1m30s`, `500ms`.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let read: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     std::time::Duration::try_from(read).map_err(|_| "it is negative".to_owned())
 }
@@ -267,6 +274,10 @@ pub struct UpArgs {
     /// Leave the pods running when the cluster is stopped; the next start takes them up.
     #[arg(long)]
     pub leave_pods: bool,
+    /// Run the pods of this folder's files (*.yaml, *.yml, *.json), one each, on every node, whatever the API says; changes
+    /// are followed.
+    #[arg(long, value_name = "DIR")]
+    pub static_pods: Option<PathBuf>,
     /// The network of the pods, a /16 of which each node takes a /24 [default: one of 10.128 to 10.223, by the data folder]
     #[arg(long, value_name = "CIDR")]
     pub pod_cidr: Option<String>,

@@ -92,6 +92,11 @@ impl Board {
         self.0.clock.now()
     }
 
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     /// The loops that run here, by name.
     pub fn loops(&self) -> Vec<LoopStatus> {
         let readers: Vec<Reader> = self.0.running.lock().loops.values().map(|entry| entry.read.clone()).collect();
@@ -104,10 +109,14 @@ impl Board {
         running.loops.iter().filter(|(_, entry)| entry.ended).map(|(name, _)| name.clone()).collect()
     }
 
-    /// The scheduler, if it runs here.
+    /// A handle on the scheduler, if it runs here.
+    pub fn scheduler(&self) -> Option<StatusReader> {
+        self.0.running.lock().scheduler.clone()
+    }
+
+    /// How the scheduler does, if it runs here.
     pub fn scheduler_status(&self) -> Option<SchedulerStatus> {
-        let reader = self.0.running.lock().scheduler.clone();
-        reader.map(|reader| reader.read())
+        self.scheduler().map(|scheduler| scheduler.read())
     }
 
     /// The caches of the controllers, if they run here.

@@ -160,7 +160,7 @@ pub async fn start(
         clock: system.clock.clone(),
         extras: extras.map(|(path, extra)| (path.to_owned(), extra)).into(),
     };
-    let checks = health::checks(&board, backend.clone());
+    let checks = health::checks(&board, backend.clone(), storage.encryption);
     let service = ApiService::new(config).with_aggregator(aggregator).with_checks(checks);
     *status.requests.lock() = Some(service.metrics().clone());
     sources.add(service.metrics().clone());
@@ -219,7 +219,8 @@ async fn check_authority(store: &Store, pki: &Pki, folder: &std::path::Path) -> 
     Ok(())
 }
 
-fn host_name() -> String {
+/// This machine's name.
+pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orc_api::http::{Check, Checks, Matters};
 use orc_api::metrics::MeteredBackend;
+use orc_store::backend::EncryptedBackend;
 
 use crate::board::Board;
 
-/// The checks of a server over this backend.
-pub fn checks(board: &Board, backend: Arc<MeteredBackend>) -> Checks {
-    Checks::default()
+/// The checks of a server over this backend, and over the encryption below it where there is one.
+pub fn checks(board: &Board, backend: Arc<MeteredBackend>, encryption: Option<Arc<EncryptedBackend>>) -> Checks {
+    let checks = Checks::default()
         .with("loops", Matters::Live, Arc::new(Loops(board.clone())))
         .with("store", Matters::Ready, Arc::new(Writable(backend)))
         .with("informer-sync", Matters::Ready, Arc::new(Caches(board.clone())))
-        .with("shutdown", Matters::Ready, Arc::new(Running(board.clone())))
+        .with("shutdown", Matters::Ready, Arc::new(Running(board.clone())));
+    match encryption {
+        Some(encryption) => checks.with("encryption-config", Matters::Ready, Arc::new(Sealed(encryption))),
+        None => checks,
+    }
 }
 
 /// No loop has ended by itself. One that is behind is alive.
@@ -60,5 +65,15 @@ struct Running(Board);
 impl Check for Running {
     async fn check(&self) -> Result<(), String> {
         if self.0.is_stopping() { Err("process is shutting down".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// The encryption configuration in force is the one in its file.
+struct Sealed(Arc<EncryptedBackend>);
+
+#[async_trait]
+impl Check for Sealed {
+    async fn check(&self) -> Result<(), String> {
+        self.0.stale().map_or(Ok(()), |why| Err(format!("the file is not in force: {why}")))
     }
 }

@@ -17,7 +17,7 @@ use orc_reconcile::CancellationToken;
 use orc_reconcile::controllers::{self, ControllersConfig};
 use orc_reconcile::election::{self, ElectionConfig, Standing};
 use orc_sched::driver::{Scheduler, SchedulerConfig};
-use orc_store::Env;
+use orc_store::{Env, NodeDialer};
 use tokio::sync::watch;
 
 use crate::aggregation::ApiMetrics;
@@ -27,12 +27,13 @@ use crate::control_plane::ControlPlane;
 use crate::nodes::{NodeNet, OnHost};
 use crate::progress;
 use crate::tokens::SecretTokens;
+use crate::volumes::NodeFolders;
 
 const CONTROLLERS: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
 
-/// Starts what runs once in a cluster: controllers and scheduler.
-pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
+/// Starts what runs once in a cluster: controllers and scheduler. `nodes` make and remove the folders of local volumes.
+pub fn start(plane: &ControlPlane, nodes: Arc<dyn NodeDialer>, stop: &CancellationToken) -> Vec<Task> {
     let parts = Parts {
         registry: plane.registry.clone(),
         service: plane.service.clone(),
@@ -40,6 +41,7 @@ pub fn start(plane: &ControlPlane, stop: &CancellationToken) -> Vec<Task> {
         ca: plane.ca.clone(),
         authority: plane.authority.clone(),
         signer: plane.signer.clone(),
+        nodes,
         board: plane.board.clone(),
     };
     let mut tasks = Vec::new();
@@ -100,6 +102,7 @@ struct Parts {
     ca: String,
     authority: Arc<Authority>,
     signer: Arc<Signer>,
+    nodes: Arc<dyn NodeDialer>,
     board: Board,
 }
 
@@ -145,6 +148,7 @@ impl Parts {
             certificates: Some(Arc::new(certificates)),
             metrics: Some(Arc::new(ApiMetrics::new(self.service.clone()))),
             tokens: Some(Arc::new(SecretTokens(self.signer.clone()))),
+            local_volumes: Some(Arc::new(NodeFolders(self.nodes.clone()))),
         };
         let specs = controllers::all(env_for, config);
         let term = self

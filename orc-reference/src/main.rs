@@ -13,6 +13,7 @@ mod client;
 mod control_plane;
 mod data_dir;
 mod dns;
+mod explain;
 mod health;
 mod kubeconfig;
 mod logging;
@@ -21,12 +22,14 @@ mod metrics;
 mod nodes;
 mod page;
 mod progress;
+mod scheduler;
 mod servers;
 mod simulate;
 mod status;
 mod storage;
 mod tokens;
 mod up;
+mod volumes;
 
 use clap::Parser as _;
 
@@ -58,6 +61,8 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Ui(args) => up::runtime()?.block_on(client::ui::run(args)),
         Command::Backup(args) => up::runtime()?.block_on(client::backup::run(args)),
         Command::Restore(args) => client::restore::run(&args),
+        Command::Scheduler(args) => up::runtime()?.block_on(scheduler::run(args)),
+        Command::ExplainScheduling(args) => up::runtime()?.block_on(explain::run(args)),
         Command::Simulate(args) => simulate::run(&args),
         Command::Version => {
             anstream::println!("orc {} (Kubernetes v1.36)", env!("CARGO_PKG_VERSION"));

@@ -16,27 +16,10 @@ pub fn add(sources: &Sources, board: &Board) {
     sources.add(Arc::new(move |text: &mut Text| write_process(text, started.as_millisecond() as f64 / 1000.0)));
 }
 
-/// The names are kube-scheduler's, where it has one.
 fn write_scheduler(text: &mut Text, board: &Board) {
-    let Some(status) = board.scheduler_status() else { return };
-    text.family("scheduler_pending_pods", Kind::Gauge, "Pods that wait, by queue.");
-    let queues = [
-        ("active", status.active),
-        ("backoff", status.backoff),
-        ("gated", status.gated),
-        ("unschedulable", status.parked),
-    ];
-    queues.iter().for_each(|(queue, count)| text.sample(&[("queue", queue)], *count as f64));
-    text.family("scheduler_schedule_attempts_total", Kind::Counter, "Decisions, by result.");
-    let results =
-        [("error", status.bind_failures), ("scheduled", status.bound), ("unschedulable", status.unschedulable)];
-    results.iter().for_each(|(result, count)| text.sample(&[("result", result)], *count as f64));
-    let preemptions = "Pods for which others were taken away.";
-    text.one("scheduler_preemption_attempts_total", Kind::Counter, preemptions, status.preemptions as f64);
-    text.one("orc_scheduler_victims_total", Kind::Counter, "Pods that were taken away.", status.victims as f64);
-    text.one("orc_scheduler_binding_pods", Kind::Gauge, "Pods on their way to the API.", status.binding as f64);
-    let dropped = "Conditions and events that were dropped.";
-    text.one("orc_scheduler_dropped_reports_total", Kind::Counter, dropped, status.dropped_reports as f64);
+    if let Some(scheduler) = board.scheduler() {
+        scheduler.write_metrics(text);
+    }
 }
 
 fn write_elections(text: &mut Text, board: &Board) {

@@ -197,6 +197,9 @@ pub async fn start(
     dialer: &LocalNodes,
     stop: &CancellationToken,
 ) -> anyhow::Result<Nodes> {
+    if let Some(folder) = &args.static_pods {
+        anyhow::ensure!(folder.exists(), "--static-pods {}: there is no such folder", folder.display());
+    }
     let (mut tasks, mut runtimes) = (Vec::new(), Vec::new());
     for number in 1..=args.nodes {
         let name = format!("node-{number}");
@@ -228,7 +231,10 @@ fn agent_config(args: &UpArgs, plane: &ControlPlane, net: &NodeNet, name: &str, 
         RuntimeKind::Process => AgentConfig::new(name, plane.data.node(name)),
         RuntimeKind::Sim => AgentConfig::simulated(name),
     };
-    AgentConfig { addresses: vec![address], pod_cidr: Some(range.to_string()), ..config }
+    // Absolute, for the process may change its folder.
+    let static_pods =
+        args.static_pods.as_ref().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+    AgentConfig { addresses: vec![address], pod_cidr: Some(range.to_string()), static_pods, ..config }
 }
 
 async fn runtime(

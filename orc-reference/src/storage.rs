@@ -19,6 +19,8 @@ pub struct Storage {
     pub backend: Arc<dyn Backend>,
     /// The same below encryption, for backups: they hold what is kept, as it is kept.
     pub kept: Arc<dyn Backend>,
+    /// The encryption between the two, where there is one.
+    pub encryption: Option<Arc<EncryptedBackend>>,
     /// Whether other servers may use the same objects, so that loops need to be elected.
     pub shared: bool,
 }
@@ -32,7 +34,7 @@ pub async fn open(args: &ClusterArgs, data: &DataDir, system: &System) -> anyhow
     let encryption = args.encryption_provider_config.as_deref().map(encryption).transpose()?;
     let shared = !args.etcd.servers.is_empty();
     let kept = if shared { etcd(&args.etcd, system).await? } else { durable(data).await? };
-    let Some(encryption) = encryption else { return Ok(Storage { backend: kept.clone(), kept, shared }) };
+    let Some(encryption) = encryption else { return Ok(Storage { backend: kept.clone(), kept, encryption: None, shared }) };
     let sealed = EncryptedBackend::new(kept.clone(), encryption);
     if args.encryption_rewrite {
         let count = sealed.rewrite().await?;
@@ -45,7 +47,7 @@ pub async fn open(args: &ClusterArgs, data: &DataDir, system: &System) -> anyhow
         let (backend, clock) = (sealed.clone(), system.clock.clone());
         system.spawn.detach(async move { backend.follow(path, clock, RELOAD_EVERY).await });
     }
-    Ok(Storage { backend: sealed, kept, shared })
+    Ok(Storage { backend: sealed.clone(), kept, encryption: Some(sealed), shared })
 }
 
 /// Reads an EncryptionConfiguration.

@@ -16,7 +16,7 @@ use crate::client::{apply, manifest};
 use crate::control_plane::{self, ControlPlane};
 use crate::data_dir::DataDir;
 use crate::nodes::{LocalNodes, NodeNet, PodRanges};
-use crate::{dns, loops, nodes, progress, servers};
+use crate::{dns, loops, nodes, progress, servers, volumes};
 
 /// How long the loops may take to end.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -54,13 +54,14 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     let dialer = Arc::new(LocalNodes::default());
     let plane = control_plane::start(&args.cluster, data, listener, &[gateway], dialer.clone()).await?;
     progress::started("api", &plane.url);
+    volumes::ensure_class(&plane.registry.client(Identity::admin(), "orc")).await?;
     let net = match args.nodes {
         0 => NodeNet::none(&entered, ranges),
         _ => NodeNet::start(&plane, &entered, ranges, args.cluster.service_cidr).await?,
     };
     let inside = inner_api(&plane, &net, args.cluster.listen.port()).await?;
     let stop = CancellationToken::new();
-    let mut loops = loops::start(&plane, &stop);
+    let mut loops = loops::start(&plane, dialer.clone(), &stop);
     let mut dns = None;
     if args.nodes > 0 {
         let env = loops::network_env(&plane);

@@ -15,7 +15,7 @@ use orc_runtime::agent::stop_pods;
 use orc_runtime::process::Limits;
 use orc_runtime::runtime::{ContainerResources, LogOptions, Observe, Runtime, RuntimeService, Streams};
 use orc_store::Api;
-use orc_store::client::ListOptions;
+use orc_store::client::{DeleteOptions, ListOptions};
 use serde_json::{Value, json};
 use support::*;
 
@@ -237,6 +237,64 @@ fn a_claim_leads_to_its_directory_once_it_is_bound() {
         until(&pods, "keeper", |pod| phase(pod) == "Succeeded").await;
         let read = |file: &str| std::fs::read_to_string(data.join(file)).unwrap();
         assert_eq!((read("file"), read("made/here/file")), ("kept\n".to_owned(), "sub\n".to_owned()));
+        running.stop.cancel();
+        running.task.await.unwrap();
+    });
+}
+
+/// The limits are files again, of a plain directory.
+#[test]
+fn a_running_pod_is_resized_in_place() {
+    on_a_node(|node| async move {
+        let env = env().await;
+        let (cgroups, gate) = (node.dir.path().join("cgroup"), node.dir.path().join("gate"));
+        std::fs::create_dir_all(&cgroups).unwrap();
+        std::fs::create_dir_all(&gate).unwrap();
+        let mut config = node.config();
+        config.limits = Limits::Cgroups(cgroups.join("orc/n1"));
+        let running = agent_with(&node, &env, config, |config| {
+            config.capacity = [("cpu".to_owned(), "4".to_owned()), ("memory".to_owned(), "4Gi".to_owned())].into();
+        })
+        .await;
+        let sizes = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"cpu": cpu, "memory": "64Mi"}});
+        let pods = create(&env, "small", gated(&gate, "true", &json!({"resources": sizes("1")}))).await;
+        create(&env, "other", gated(&gate, "true", &json!({"resources": sizes("2")}))).await;
+        let before = until(&pods, "small", is_ready).await;
+        until(&pods, "other", is_ready).await;
+        let pod_dir = cgroups.join(format!("orc/n1/pod{}", before.metadata.uid.as_ref().unwrap()));
+        let dir = only_entry(&pod_dir, before.metadata.uid.as_ref().unwrap()).unwrap();
+        let quota = |dir: &Path| std::fs::read_to_string(dir.join("cpu.max")).unwrap();
+        assert_eq!((quota(&dir).as_str(), quota(&pod_dir).as_str()), ("100000 100000", "100000 100000"));
+        let ask = |cpu: &'static str| {
+            let pods = pods.clone();
+            async move {
+                let resources = serde_json::from_value(sizes(cpu)).unwrap();
+                let change =
+                    |pod: &mut Pod| pod.spec.as_mut().unwrap().containers[0].resources = Some(Clone::clone(&resources));
+                pods.modify("small", change).await.unwrap();
+            }
+        };
+        let reason = |pod: &Pod| {
+            let mut all = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            all.find(|one| one.type_.starts_with("PodResize")).and_then(|one| one.reason.clone())
+        };
+        let has = |pod: &Pod| {
+            let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?.clone();
+            Some((status.resources?.limits?.get("cpu")?.0.clone(), status.restart_count, status.container_id?))
+        };
+        let id = has(&before).unwrap().2;
+        ask("2").await;
+        until(&pods, "small", |pod| has(pod) == Some(("2".to_owned(), 0, id.clone())) && reason(pod).is_none()).await;
+        assert_eq!((quota(&dir).as_str(), quota(&pod_dir).as_str()), ("200000 100000", "200000 100000"));
+        ask("5").await;
+        until(&pods, "small", |pod| reason(pod).as_deref() == Some("Infeasible")).await;
+        ask("3").await;
+        let waits = until(&pods, "small", |pod| reason(pod).as_deref() == Some("Deferred")).await;
+        assert_eq!(has(&waits).unwrap().0, "2", "it keeps what it has");
+        // Room comes when the other pod goes.
+        pods.delete("other", DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() }).await.unwrap();
+        until(&pods, "small", |pod| has(pod) == Some(("3".to_owned(), 0, id.clone())) && reason(pod).is_none()).await;
+        assert_eq!((quota(&dir).as_str(), quota(&pod_dir).as_str()), ("300000 100000", "300000 100000"));
         running.stop.cancel();
         running.task.await.unwrap();
     });

@@ -80,6 +80,9 @@ impl ApiService {
             body = (at, sub.kind.clone());
             verbs = &sub.verbs;
         }
+        if info.subresource.is_empty() && !info.name.is_empty() && !has_objects(verbs) {
+            return Err(missing());
+        }
         if !verbs.iter().any(|verb| verb == info.verb) {
             return Err(super::respond::method_not_allowed());
         }
@@ -101,6 +104,11 @@ impl ApiService {
             custom: None,
         })
     }
+}
+
+/// Whether a resource with these verbs has paths of single objects; reviews and bindings have none.
+fn has_objects(verbs: &[String]) -> bool {
+    verbs.iter().any(|verb| matches!(verb.as_str(), "get" | "update" | "patch" | "delete"))
 }
 
 /// A custom resource; `None` where its scope and the path do not go together.
@@ -143,6 +151,12 @@ pub(super) fn not_built(resource: &str) -> ApiError {
     ApiError::new(Reason::MethodNotAllowed, format!("orc does not serve {resource} yet")).with_code(501)
 }
 
+/// Whether a body of the given version may stand for one of the expected version. An Eviction has the same fields in both of its
+/// versions, and pods/eviction takes both, as kube-apiserver does: kubectl before 1.22 sends the older one.
+fn is_taken_for(given: &str, expected: &str, kind: &str) -> bool {
+    given == expected || (kind == "Eviction" && expected == "policy/v1" && given == "policy/v1beta1")
+}
+
 impl Served {
     /// Group and version as objects carry them.
     pub(super) fn api_version(&self) -> String {
@@ -170,7 +184,7 @@ impl Served {
             let shown = doc.value();
             return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{shown}'")));
         }
-        if (!given.is_empty() || own.is_some()) && given != *api_version {
+        if (!given.is_empty() || own.is_some()) && !is_taken_for(&given, api_version, kind) {
             let message = format!(
                 "the API version in the data ({given}) does not match the expected API version ({api_version})"
             );

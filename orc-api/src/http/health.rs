@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::query::Query;
 use super::service::ApiService;
-use super::{Body, etag, respond};
+use super::{Body, etag, pretty, respond};
 
 /// The Kubernetes level that is served.
 const KUBERNETES_MINOR: &str = "36";
@@ -26,12 +26,17 @@ impl ApiService {
                 .with_details(Default::default()));
         }
         match path.trim_end_matches('/') {
-            "/version" => Ok(respond::json(200, &version())),
+            // kube-apiserver always writes this one for people.
+            "/version" => Ok(pretty::finished(respond::json(200, &version()))),
             "/.well-known/openid-configuration" => Ok(self.openid(request)),
             "/openid/v1/jwks" => Ok(self.token_keys()),
             "/openapi/v2" => Ok(self.swagger(request)),
             other if other.starts_with("/openapi/v3") => self.openapi(&other["/openapi/v3".len()..], request),
-            other => self.discovery(other, request),
+            other => {
+                let found = self.discovery(other, request)?;
+                let read = pretty::asked(request.headers(), &Query::parse(request.uri().query()));
+                Ok(if read { pretty::finished(found) } else { found })
+            }
         }
     }
 

@@ -29,6 +29,7 @@ mod negotiate;
 mod object;
 mod older;
 mod options;
+mod pretty;
 mod proxy;
 mod query;
 mod renditions;

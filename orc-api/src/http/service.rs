@@ -18,7 +18,7 @@ use super::negotiate;
 use super::query::Query;
 use super::renditions::Renditions;
 use super::request::{RequestInfo, Resolved};
-use super::{Body, Extras, compress, connect, encode, extra, made, measure, older, proxy, respond};
+use super::{Body, Extras, compress, connect, encode, extra, made, measure, older, pretty, proxy, respond};
 use crate::aggregation::{self, Aggregator};
 use crate::audit::{Audit, notes};
 use crate::fairness::Fairness;
@@ -162,6 +162,7 @@ impl ApiService {
         let query = Query::parse(request.uri().query());
         let info = RequestInfo::resolve(request.method(), request.uri().path(), query.flag("watch"));
         let measured = self.measure(&request, &info, &query);
+        let read = pretty::asked(request.headers(), &query);
         let mut user = String::new();
         let handled = AssertUnwindSafe(self.handle(request, query, info, &mut user)).catch_unwind().await;
         let response = match handled {
@@ -172,7 +173,8 @@ impl ApiService {
                 respond::failure(&ApiError::internal("the request could not be handled; the server's log says why"))
             }
         };
-        measured.answered(response, &user)
+        let refused = response.status().is_client_error() || response.status().is_server_error();
+        measured.answered(if read && refused { pretty::finished(response) } else { response }, &user)
     }
 
     async fn handle(
@@ -262,6 +264,7 @@ impl ApiService {
                 // Logs may be followed, and must not wait in a compressor.
                 let whole = matches!(info.verb, "get" | "list") && info.subresource.is_empty();
                 let gzip = whole && compress::accepts(request.headers());
+                let read = !streams && pretty::asked(request.headers(), &query);
                 let (kind, older) = negotiate::asked(request.headers());
                 let (verb, shown) = (info.verb, made::go_type(&info.group, &info.resource, info.verb == "list"));
                 let answer = self.resource(Call { who, info, query, manager, request }).await;
@@ -282,6 +285,7 @@ impl ApiService {
                     Err(error) => encode::finished(respond::failure(&error), encoding).await?,
                 };
                 respond::warn(&mut response, &deprecated);
+                let response = if read { pretty::finished(response) } else { response };
                 Ok(if gzip && !streams { compress::when_long(response).await } else { response })
             }
         }

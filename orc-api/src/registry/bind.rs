@@ -1,13 +1,14 @@
 //! `pods/binding`: the scheduler's decision becomes the pod's node, once.
 
-use std::sync::Arc;
-
 use orc_core::{ApiError, Doc, ObjectKey};
-use orc_store::client::{Intent, Modify, Outcome, Subresource, WriteOptions, Written};
+use orc_store::client::{Outcome, WriteOptions, Written};
+use orc_store::local::rules;
 use serde_json::{Value, json};
 
-use super::Registry;
 use super::admission::{self, Charges};
+use super::kind::Kind;
+use super::update::Prepared;
+use super::{MAX_TRIES, Registry};
 use crate::identity::Identity;
 
 impl Registry {
@@ -38,19 +39,45 @@ impl Registry {
             return Err(ApiError::new(orc_core::Reason::Unknown, "target.name: Required value"));
         }
         let uid = binding.str_at(&["metadata", "uid"]).unwrap_or_default().to_owned();
-        let name = key.name.clone();
         let given = binding.at(&["metadata"]).cloned().unwrap_or_default();
-        let now = orc_store::local::rules::timestamp(self.system.clock.now());
-        let intent: Modify = Arc::new(move |pod: &mut Doc| {
-            assign(pod, &name, &node, &uid, &now)?;
-            take_over(pod, &given);
-            Ok(())
-        });
-        let sub = Subresource::BINDING;
-        let written = self.update(key, Some(&sub), &Intent::Modify(intent), options, who).await?;
+        let now = rules::timestamp(self.system.clock.now());
+        let written = self
+            .assigned(&kind, key, options, |pod| {
+                assign(pod, &key.name, &node, &uid, &now)?;
+                take_over(pod, &given);
+                Ok(())
+            })
+            .await?;
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         warnings.extend(written.warnings);
         Ok(Written { outcome: Outcome::Status(status), code: 201, warnings })
+    }
+
+    /// Commits what a binding makes of the pod. The stored pod is whole, has its defaults and was admitted; a binding is admitted as what
+    /// it is, and notes no manager, as upstream: so the steps of an update that ask for those are not taken.
+    async fn assigned(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        options: &WriteOptions,
+        change: impl Fn(&mut Doc) -> Result<(), ApiError>,
+    ) -> Result<Written, ApiError> {
+        for _ in 0..MAX_TRIES {
+            let (stored, current) = self.current(kind, key).await?;
+            rules::check_preconditions(&stored, &options.preconditions)?;
+            let mut doc = current.clone();
+            change(&mut doc)?;
+            kind.rules.prepare_update(doc.value_mut(), current.value(), Some("binding"));
+            let (errors, warnings) = kind.rules.judge_update(doc.value(), current.value(), Some("binding"));
+            kind.check(&doc, &errors)?;
+            let prepared = Prepared { doc, warnings, pinned: false };
+            match self.commit_update(kind, key, &stored, &current, prepared, options).await {
+                Ok(written) => return Ok(written),
+                Err((error, true)) if error.is_conflict() => continue,
+                Err((error, _)) => return Err(error),
+            }
+        }
+        Err(ApiError::stale(&kind.info.group, &kind.info.plural, &key.name))
     }
 }
 

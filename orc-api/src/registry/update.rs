@@ -15,11 +15,11 @@ use crate::admission::Operation;
 use crate::identity::Identity;
 
 /// An update that is ready to be committed.
-struct Prepared {
-    doc: Doc,
-    warnings: Vec<String>,
+pub(super) struct Prepared {
+    pub(super) doc: Doc,
+    pub(super) warnings: Vec<String>,
     /// The client named the revision it read, so that losing a race is its business.
-    pinned: bool,
+    pub(super) pinned: bool,
 }
 
 impl Registry {
@@ -130,8 +130,7 @@ impl Registry {
         )?;
         kind.canonical(&mut doc);
         kind.rules.default(doc.value_mut());
-        // A binding is the server's own doing, as upstream: it notes no manager.
-        if !applies && writer.sub != "binding" {
+        if !applies {
             self.own_changed(kind, current, &mut doc, writer).await;
         }
         for field in ["resourceVersion", "selfLink"] {
@@ -141,11 +140,7 @@ impl Registry {
         let mut ask = admission::attributes(Operation::Update, kind, &stored.key, sub_name, writer.who, options);
         ask.old = Some(current);
         ask.object = Some(doc);
-        // A binding and an eviction were admitted as what they are.
-        let admitted = sub == Some("binding");
-        if !admitted {
-            self.mutate(kind, &mut ask).await?;
-        }
+        self.mutate(kind, &mut ask).await?;
         let mut doc = ask.object.take().unwrap_or_default();
         kind.rules.default(doc.value_mut());
         kind.rules.prepare_update(doc.value_mut(), current.value(), sub);
@@ -154,9 +149,7 @@ impl Registry {
         warnings.append(&mut ask.warnings);
         warnings.extend(told);
         ask.object = Some(doc);
-        if !admitted {
-            self.validate(&mut ask, charges).await?;
-        }
+        self.validate(&mut ask, charges).await?;
         warnings.append(&mut ask.warnings);
         let doc = ask.object.take().unwrap_or_default();
         Ok(Prepared { doc, warnings, pinned: demanded.is_some() && !matches!(intent, Intent::Modify(_)) })
@@ -180,7 +173,7 @@ impl Registry {
     }
 
     /// Commits; the flag of a failure says whether the loop may try again on the newer state.
-    async fn commit_update(
+    pub(super) async fn commit_update(
         &self,
         kind: &Kind,
         key: &ObjectKey,

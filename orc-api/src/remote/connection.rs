@@ -58,9 +58,9 @@ pub enum RemoteError {
 
 /// A way to a server.
 pub struct Connection {
-    config: Kubeconfig,
-    tls: TlsConnector,
-    uri: Uri,
+    pub(super) config: Kubeconfig,
+    pub(super) tls: TlsConnector,
+    pub(super) uri: Uri,
 }
 
 impl Connection {
@@ -142,7 +142,7 @@ impl Connection {
     }
 }
 
-fn refusal(bytes: &[u8], code: u16) -> ApiError {
+pub(super) fn refusal(bytes: &[u8], code: u16) -> ApiError {
     match serde_json::from_slice(bytes) {
         Ok(status) => ApiError::from_status(&status, code),
         Err(_) => ApiError::new(orc_core::Reason::Unknown, String::from_utf8_lossy(bytes)).with_code(code),

@@ -112,7 +112,8 @@ async fn connection(
                 request.extensions_mut().insert(identity);
             }
             let client = upgrade::of(&mut request);
-            let response = service.answer(request).await;
+            // In a box that is freed with the answer: the task of a stream keeps its largest size until the last byte of a watch.
+            let response = Box::pin(service.answer(request)).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 streams.store(true, Ordering::Relaxed);
             }

@@ -18,6 +18,7 @@ mod job;
 mod namespace;
 mod node;
 mod per_namespace;
+mod persistent_volumes;
 mod quota;
 mod replicaset;
 mod replication;
@@ -49,6 +50,7 @@ pub use job::job;
 pub use namespace::namespace;
 pub use node::{node_lifecycle, pod_garbage_collector};
 pub use per_namespace::{root_ca, service_account};
+pub use persistent_volumes::{LOCAL_PATH, LocalVolumes, persistent_volume_binder};
 pub use quota::resource_quota;
 pub use replicaset::replicaset;
 pub use replication::replication_controller;
@@ -75,6 +77,8 @@ pub struct ControllersConfig {
     pub metrics: Option<Arc<dyn ResourceMetrics>>,
     /// Signs the tokens of secrets that hold one; without it, such secrets wait for somebody else.
     pub tokens: Option<Arc<dyn TokenSigner>>,
+    /// Makes volumes of the class [`LOCAL_PATH`]; without it, such claims wait for somebody else.
+    pub local_volumes: Option<Arc<dyn LocalVolumes>>,
 }
 
 impl ControllersConfig {
@@ -86,6 +90,7 @@ impl ControllersConfig {
             certificates: None,
             metrics: None,
             tokens: None,
+            local_volumes: None,
         }
     }
 }
@@ -132,6 +137,7 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("ttl-after-finished-controller", &ttl_after_finished),
         make("pvc-protection-controller", &pvc_protection),
         make("pv-protection-controller", &pv_protection),
+        make("persistent-volume-binder", &|env| persistent_volume_binder(env, config.local_volumes.clone())),
         make("endpoint-controller", &endpoints),
         make("endpointslice-controller", &endpoint_slice),
         make("node-controller", &node_lifecycle),

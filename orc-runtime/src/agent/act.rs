@@ -10,7 +10,7 @@ use orc_store::client::{DeleteOptions, Preconditions};
 use super::context::{Context, name_of, namespace_of, uid_of};
 use super::observe::SandboxIds;
 use super::work::Finished;
-use super::{container, hooks, observe, probing, rotation, status, volumes};
+use super::{container, hooks, observe, probing, resize, rotation, status, volumes};
 use crate::machine::{
     Action, Failure, Input, Observation, PodEvent, any_container, container_of, ephemeral_containers,
 };
@@ -61,6 +61,7 @@ async fn carry_out(context: &Context, order: &Order) -> Result<(), Failure> {
         Action::RunSandbox { attempt } => run_sandbox(context, order, *attempt).await,
         Action::Start { container, attempt, sandbox } => start(context, order, container, *attempt, sandbox).await,
         Action::Stop { container, id, grace, hook } => stop(context, order, container, id, *grace, *hook).await,
+        Action::Resize { container, id, .. } => resize::resize(context, order, container, id).await,
         Action::RemoveContainer { id } => remove_container(context, id).await,
         Action::StopSandbox { id } => runtime.stop_sandbox(id).await.map_err(|e| failed("FailedKillPod", &e)),
         Action::RemoveSandbox { id } => runtime.remove_sandbox(id).await.map_err(|e| failed("FailedKillPod", &e)),
@@ -158,6 +159,13 @@ async fn pull(context: &Context, spec: &Container, tell: &impl Fn(PodEvent)) -> 
         tell(PodEvent::warning("Failed", format!("Failed to pull image {image:?}: {error}")));
         Failure::new(error.reason.as_str(), error.message)
     };
+    if !super::image_name::is_valid(image) {
+        let text = format!(
+            "Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: invalid reference format"
+        );
+        tell(PodEvent::warning("InspectFailed", text.clone()));
+        return Err(Failure::new("InvalidImageName", text));
+    }
     let present: Option<ImageStatus> = match policy {
         "Always" => None,
         _ => context.runtime.image_status(image).await.map_err(refuse)?,
@@ -217,8 +225,7 @@ async fn stop(
 /// Writes the last status and deletes the object, unless it is another one by now.
 async fn delete(context: &Context, order: &Order) -> Result<(), Failure> {
     let refused = |error: orc_core::ApiError| Failure::new("FailedDelete", error.to_string());
-    let key = orc_core::ObjectKey::of(order.pod.as_ref());
-    status::write(context, &key, &order.uid, &order.status).await.map_err(refused)?;
+    status::write(context, &order.pod, &order.status).await.map_err(refused)?;
     let preconditions = Preconditions { uid: Some(uid_of(&order.pod).to_owned()), revision: None };
     let options = DeleteOptions { grace_seconds: Some(0), preconditions, propagation: None };
     let api: Api<Pod> = Api::namespaced(context.env.client.clone(), namespace_of(&order.pod));

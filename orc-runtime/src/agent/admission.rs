@@ -8,6 +8,10 @@ use orc_core::quantity::Quantity;
 
 use super::config::AgentConfig;
 use super::node;
+use crate::machine::Room;
+
+/// An address that stands for all.
+const EVERYWHERE: &str = "0.0.0.0";
 
 /// Reason and message when a pod does not fit beside the others.
 pub(super) fn refuse(pod: &Pod, others: &[Arc<Pod>], config: &AgentConfig) -> Option<(String, String)> {
@@ -25,6 +29,11 @@ pub(super) fn refuse(pod: &Pod, others: &[Arc<Pod>], config: &AgentConfig) -> Op
             return Some((format!("OutOf{name}"), out_of(name, count(wanted), count(used), count(capacity))));
         }
     }
+    let taken: Vec<HostPort> = others.iter().flat_map(|other| host_ports(other)).collect();
+    if host_ports(pod).iter().any(|port| taken.iter().any(|other| meet(port, other))) {
+        let text = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return Some(("NodePorts".into(), text.into()));
+    }
     let labels = node::labels(config);
     let fits = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     (!fits).then(|| {
@@ -33,6 +42,47 @@ pub(super) fn refuse(pod: &Pod, others: &[Arc<Pod>], config: &AgentConfig) -> Op
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
         )
     })
+}
+
+/// A port of the host: address, protocol, number.
+type HostPort = (String, String, i32);
+
+fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let sidecars = spec.init_containers.iter().flatten().filter(|one| one.restart_policy.as_deref() == Some("Always"));
+    let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+    let taken = ports.filter_map(|port| {
+        let number = port.host_port.filter(|number| *number > 0)?;
+        let address = port.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| EVERYWHERE.to_owned());
+        Some((address, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()), number))
+    });
+    taken.collect()
+}
+
+/// Whether two cannot be open at once.
+fn meet(one: &HostPort, other: &HostPort) -> bool {
+    let everywhere = one.0 == EVERYWHERE || other.0 == EVERYWHERE;
+    (&one.1, one.2) == (&other.1, other.2) && (everywhere || one.0 == other.0)
+}
+
+/// Whether a pod that runs here can have other resources beside the others.
+pub(super) fn room(pod: &Pod, others: &[Arc<Pod>], config: &AgentConfig) -> Room {
+    let all = node::capacity(config);
+    for name in ["cpu", "memory"] {
+        let Some(capacity) = all.get(name).and_then(|text| Quantity::parse(text).ok()) else { continue };
+        let count = |quantity: Quantity| if name == "cpu" { quantity.milli_value() } else { quantity.value() };
+        let wanted = request(pod, name);
+        let (asked, there) = (count(wanted), count(capacity));
+        if asked > there {
+            let text = format!("Node didn't have enough capacity: {name}, requested: {asked}, capacity: {there}");
+            return Room::Infeasible(text);
+        }
+        let used = others.iter().fold(Quantity::ZERO, |sum, other| sum.add(request(other, name)));
+        if !wanted.is_zero() && count(wanted.add(used)) > there {
+            return Room::Deferred(out_of(name, asked, count(used), there));
+        }
+    }
+    Room::Fits
 }
 
 fn out_of(name: &str, wanted: i64, used: i64, capacity: i64) -> String {

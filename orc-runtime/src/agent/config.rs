@@ -41,6 +41,10 @@ pub struct AgentConfig {
     pub log_max_files: u32,
     /// How often the logs are looked at (`containerLogMonitorInterval`).
     pub log_check_interval: Duration,
+    /// A folder of files, each with a pod that this node runs by itself, or one such file (`staticPodPath`).
+    pub static_pods: Option<PathBuf>,
+    /// How often that folder is looked at.
+    pub static_pod_interval: Duration,
     /// Pods whose containers are made and started at the same time.
     pub parallel_starts: usize,
     /// Whether Event objects are written; a scale test does without.
@@ -75,6 +79,9 @@ impl AgentConfig {
             log_max_bytes: 10 << 20,
             log_max_files: 5,
             log_check_interval: Duration::from_secs(10),
+            static_pods: None,
+            // The kubelet is told by the kernel at once, and looks every 20 s besides; a second is between.
+            static_pod_interval: Duration::from_secs(1),
             parallel_starts: 8,
             events: true,
             heartbeats: true,

@@ -101,7 +101,7 @@ pub(super) async fn container(
         if simulated { Vec::new() } else { volumes::mounts(context, pod, status, spec, attempt, &known).await? };
     let pod_security = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     let security = spec.security_context.clone().unwrap_or_default();
-    let run_as = run_as(pod_security, &security)?;
+    let run_as = run_as(pod_security, &security).map_err(|failure| of(pod, &spec.name, failure))?;
     let capabilities = security.capabilities.clone().unwrap_or_default();
     let mut annotations = BTreeMap::new();
     annotations.insert("io.kubernetes.container.restartCount".to_owned(), attempt.to_string());
@@ -117,7 +117,7 @@ pub(super) async fn container(
         working_dir: spec.working_dir.clone().unwrap_or_default(),
         mounts,
         run_as,
-        resources: resources::of_container(spec.resources.as_ref()),
+        resources: resources::of_container(&context.config, pod, spec, status.qos_class.as_deref().unwrap_or_default()),
         tty: spec.tty.unwrap_or(false),
         stdin: spec.stdin.unwrap_or(false),
         stdin_once: spec.stdin_once.unwrap_or(false),
@@ -132,6 +132,12 @@ pub(super) async fn container(
         drop_capabilities: capabilities.drop.unwrap_or_default(),
         share_processes_of: None,
     })
+}
+
+/// Names pod and container, as the kubelet does for its security checks.
+fn of(pod: &Pod, container: &str, failure: Failure) -> Failure {
+    let pod = format!("{}_{}({})", name_of(pod), namespace_of(pod), uid_of(pod));
+    Failure { message: format!("{} (pod: {pod:?}, container: {container})", failure.message), ..failure }
 }
 
 fn run_as(pod: Option<&PodSecurityContext>, own: &SecurityContext) -> Result<RunAs, Failure> {

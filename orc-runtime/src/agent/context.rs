@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::config::AgentConfig;
 use super::events::Recorder;
+use super::statics::Statics;
 use super::volumes::Tokens;
 use crate::runtime::RuntimeService;
 
@@ -25,6 +26,8 @@ pub(super) struct Context {
     pub(super) recorder: Recorder,
     pub(super) starts: Semaphore,
     pub(super) tokens: Tokens,
+    /// The pods that files say.
+    pub(super) statics: Arc<Statics>,
     /// What the HTTP API shows; written by the loop.
     pub(super) views: Mutex<BTreeMap<ObjectKey, View>>,
     observations: AtomicU64,
@@ -40,6 +43,7 @@ pub(super) struct View {
 impl Context {
     pub(super) fn new(config: AgentConfig, env: Env, runtime: Arc<dyn RuntimeService>) -> Self {
         let recorder = Recorder::new(&env, &config.node_name, config.events);
+        let statics = Arc::new(Statics::new(config.static_pods.clone(), &config.node_name));
         let starts = Semaphore::new(config.parallel_starts.max(1));
         Self {
             config,
@@ -48,6 +52,7 @@ impl Context {
             recorder,
             starts,
             tokens: Tokens::default(),
+            statics,
             views: Mutex::default(),
             observations: AtomicU64::new(0),
         }

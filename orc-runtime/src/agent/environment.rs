@@ -33,7 +33,11 @@ pub(super) async fn resolve(
             }
         }
     }
-    let services = services(context, pod).await.map_err(config)?;
+    let services = match services(context, pod).await {
+        // A static pod runs without the API.
+        Err(_) if super::statics::is_static(pod) => Vec::new(),
+        other => other.map_err(config)?,
+    };
     // Services count least, but references may name them.
     let mut known: BTreeMap<String, String> = services.iter().cloned().chain(env.iter().cloned()).collect();
     for var in spec.env.iter().flatten() {

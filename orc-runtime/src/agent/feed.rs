@@ -16,6 +16,8 @@ use orc_store::{Cache, Env, Stored};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::statics::{self, Statics, mirror};
+
 /// The index of pods by node.
 const BY_NODE: &str = "spec.nodeName";
 
@@ -47,6 +49,7 @@ pub(super) struct News {
 pub(super) struct NodePods {
     node: String,
     cache: Arc<Cache>,
+    statics: Arc<Statics>,
     dirty: Arc<Dirty>,
     _feed: Arc<PodFeed>,
 }
@@ -96,12 +99,12 @@ impl PodFeed {
     }
 
     /// The end for one node.
-    pub(super) fn join(self: &Arc<Self>, node: &str) -> NodePods {
+    pub(super) fn join(self: &Arc<Self>, node: &str, statics: Arc<Statics>) -> NodePods {
         let dirty = Arc::new(Dirty::default());
         self.routes.0.lock().insert(node.to_owned(), Arc::downgrade(&dirty));
         // What came before is found by looking at everything once.
         dirty.mark_all();
-        NodePods { node: node.to_owned(), cache: self.cache.clone(), dirty, _feed: self.clone() }
+        NodePods { node: node.to_owned(), cache: self.cache.clone(), statics, dirty, _feed: self.clone() }
     }
 }
 
@@ -128,6 +131,14 @@ impl Routes {
 }
 
 impl Dirty {
+    /// Marks pods as changed.
+    pub(super) fn mark(&self, keys: BTreeSet<ObjectKey>) {
+        if !keys.is_empty() {
+            self.keys.lock().0.extend(keys);
+            self.news.notify_one();
+        }
+    }
+
     fn mark_all(&self) {
         self.keys.lock().1 = true;
         self.news.notify_one();
@@ -151,8 +162,38 @@ impl NodePods {
         }
     }
 
-    /// A pod of this node.
+    /// Where changes of pods are told that the watch does not see.
+    pub(super) fn dirty(&self) -> Arc<Dirty> {
+        self.dirty.clone()
+    }
+
+    /// Whether a key is that of a static pod.
+    pub(super) fn is_static(&self, key: &ObjectKey) -> bool {
+        self.statics.get(key).is_some()
+    }
+
+    /// A pod that this node is to run. Mirrors are none: in their place stands the static pod that they show.
     pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<Pod>> {
+        let shown = self.shown(key);
+        match self.statics.get(key) {
+            Some(pod) => Some(continued(pod, shown)),
+            None => shown.filter(|pod| statics::annotation(pod, statics::MIRROR).is_none()),
+        }
+    }
+
+    /// Whether the API shows a static pod as it is. True where it cannot be known yet.
+    pub(super) fn is_mirrored(&self, key: &ObjectKey, pod: &Pod) -> bool {
+        !self.cache.is_synced() || self.shown(key).is_some_and(|shown| mirror::shows(&shown, pod))
+    }
+
+    /// A mirror of no static pod.
+    pub(super) fn orphan(&self, key: &ObjectKey) -> Option<Arc<Pod>> {
+        let shown = self.shown(key).filter(|pod| statics::annotation(pod, statics::MIRROR).is_some())?;
+        (!self.is_static(key)).then_some(shown)
+    }
+
+    /// A pod of this node, as the API has it.
+    fn shown(&self, key: &ObjectKey) -> Option<Arc<Pod>> {
         let stored = self.cache.get(key)?;
         if node_of(&stored)? != self.node {
             return None;
@@ -166,8 +207,22 @@ impl NodePods {
         }
     }
 
+    /// The keys of the static pods of this node.
+    pub(super) fn statics(&self) -> Vec<ObjectKey> {
+        self.statics.keys()
+    }
+
     /// The keys of all pods of this node.
-    pub(super) fn all(&self) -> Vec<ObjectKey> {
-        self.cache.snapshot().by_index(BY_NODE, &self.node).map(|stored| stored.key.clone()).collect()
+    pub(super) fn all(&self) -> BTreeSet<ObjectKey> {
+        let snapshot = self.cache.snapshot();
+        snapshot.by_index(BY_NODE, &self.node).map(|stored| stored.key.clone()).chain(self.statics.keys()).collect()
+    }
+}
+
+/// A static pod goes on from the status that its mirror has, as any pod goes on from its own.
+fn continued(pod: Arc<Pod>, shown: Option<Arc<Pod>>) -> Arc<Pod> {
+    match shown.filter(|shown| mirror::shows(shown, &pod)).and_then(|shown| shown.status.clone()) {
+        Some(status) => Arc::new(Pod { status: Some(status), ..(*pod).clone() }),
+        None => pod,
     }
 }

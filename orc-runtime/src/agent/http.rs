@@ -1,8 +1,9 @@
 //! The node's HTTP API, in the shape of the kubelet's: `/containerLogs/{namespace}/{pod}/{container}`, `/exec`, `/attach`,
 //! `/portForward`, `/run` and `/healthz`.
 //!
-//! `/stats/summary` and `/metrics/resource` say what is used. Errors are Kubernetes' `Status` as JSON, which the API passes on.
-//! `/metrics` and `/pods` are not built: they answer 501.
+//! `/stats/summary`, `/metrics/resource` and `/metrics/cadvisor` say what is used, `/metrics` how the agent does, `/pods` what
+//! it runs. Errors are Kubernetes' `Status` as JSON, which the API passes on.
+//! Whoever comes here was authenticated and authorized by the API (`nodes/proxy`): the agent has no port of its own.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,7 +22,7 @@ use orc_store::dialer::{Body, BoxError};
 use tower::util::BoxCloneSyncService;
 
 use super::context::{Context, View};
-use super::{logs, stats, streams};
+use super::{logs, metrics, stats, streams, volumes};
 use crate::machine::any_container;
 use crate::runtime::{LogOptions, RuntimeError};
 
@@ -44,6 +45,7 @@ async fn answer(context: &Arc<Context>, request: &http::request::Parts) -> Resul
         ["attach", rest @ ..] => return streams::remote(context, request, rest, false).await,
         ["portForward", rest @ ..] => return streams::forward(context, request, rest).await,
         ["run", rest @ ..] => return streams::run(context, request, rest).await,
+        ["localVolumes", volume] => return volumes::local::answer(context, &request.method, volume).await,
         _ => {}
     }
     if request.method != Method::GET {
@@ -57,12 +59,30 @@ async fn answer(context: &Arc<Context>, request: &http::request::Parts) -> Resul
         }
         ["stats", "summary"] => stats::summary(context).await,
         ["metrics", "resource"] => stats::metrics(context).await,
-        ["stats" | "metrics" | "pods", ..] => {
+        ["metrics"] => metrics::own(context).await,
+        ["metrics", "cadvisor"] => metrics::cadvisor(context).await,
+        ["pods"] => Ok(pods(context)),
+        ["stats" | "metrics", ..] => {
             let text = format!("/{} is not served by orc's node agent yet", parts.join("/"));
             Err(ApiError::new(Reason::Unknown, text).with_code(501))
         }
         _ => Err(ApiError::new(Reason::NotFound, "404 page not found")),
     }
+}
+
+/// `/pods`: a PodList of what runs here, with the status that the agent knows.
+fn pods(context: &Context) -> Response<Body> {
+    let views: Vec<View> = context.views.lock().values().cloned().collect();
+    let with_status = |view: &View| {
+        let pod = Pod { status: Some((*view.status).clone()), ..(*view.pod).clone() };
+        let mut item = serde_json::to_value(pod).unwrap_or_default();
+        // The items of a list have no kind of their own.
+        item.as_object_mut().into_iter().for_each(|item| item.retain(|name, _| name != "kind" && name != "apiVersion"));
+        item
+    };
+    let items: Vec<serde_json::Value> = views.iter().map(with_status).collect();
+    let list = serde_json::json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
+    respond(StatusCode::OK, "application/json", list.to_string().into())
 }
 
 async fn container_logs(
@@ -132,7 +152,7 @@ fn decoded(pair: &str) -> (String, String) {
 }
 
 /// Undoes percent encoding.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -12,13 +12,14 @@
 //! | `container`, `environment`, `fields` | from a pod's spec to a runtime's configuration |
 //! | `volumes`, `files` | what is mounted |
 //! | `probing`, `hooks` | probes and lifecycle hooks |
+//! | `statics` | pods of files, and their mirrors |
 //! | `node`, `lease` | the Node object and its heartbeat |
 //! | `events`, `status` | what is written about pods |
 //! | `shutdown` | ending the pods with the node |
-//! | `resources`, `rotation` | limits, logs that grow |
-//! | `http`, `streams`, `logs`, `stats` | the node's HTTP API: logs, exec, attach, port-forward, usage |
+//! | `resources`, `resize`, `rotation` | limits, new ones of running pods, logs that grow |
+//! | `http`, `streams`, `logs`, `stats`, `metrics` | the node's HTTP API: logs, exec, attach, port-forward, usage |
 //!
-//! Static pods, device plugins, checkpointing, in-place resize and eviction under pressure are not built.
+//! Device plugins, checkpointing and eviction under pressure are not built.
 
 mod act;
 mod admission;
@@ -33,14 +34,18 @@ mod fields;
 mod files;
 mod hooks;
 mod http;
+mod image_name;
 mod lease;
 mod logs;
+mod metrics;
 mod node;
 mod observe;
 mod probing;
+mod resize;
 mod resources;
 mod rotation;
 mod shutdown;
+mod statics;
 mod stats;
 mod status;
 mod streams;
@@ -93,7 +98,8 @@ impl Agent {
         let feed = feed.unwrap_or_else(|| PodFeed::of_node(&context.env, &context.config.node_name));
         let heart = context.env.spawn.spawn(lease::run(context.clone()));
         let logs = context.env.spawn.spawn(rotation::run(context.clone()));
+        let limits = context.env.spawn.spawn(volumes::usage::run(context.clone()));
         work::run(context, &feed, stop).await;
-        drop((heart, logs));
+        drop((heart, logs, limits));
     }
 }

@@ -1,17 +1,44 @@
 //! From the requests and limits of a spec to those that a runtime enforces.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use orc_core::quantity::Quantity;
 
+use super::config::AgentConfig;
+use super::node;
 use crate::runtime::{ContainerResources, PodLimits};
 
-/// Of one container.
-pub(super) fn of_container(spec: Option<&ResourceRequirements>) -> ContainerResources {
+/// Pods of this class are kept as those with guarantees are.
+const NODE_CRITICAL: &str = "system-node-critical";
+/// The kubelet's scores; it and the runtime are between this and the least, -1000.
+const GUARANTEED: i32 = -997;
+const BEST_EFFORT: i32 = 1000;
+
+/// Of one container of a pod with this quality of service.
+pub(super) fn of_container(config: &AgentConfig, pod: &Pod, container: &Container, qos: &str) -> ContainerResources {
+    let spec = container.resources.as_ref();
+    let room = node::capacity(config).get("memory").and_then(|text| Quantity::parse(text).ok());
+    let room = room.and_then(|room| u64::try_from(room.value()).ok()).unwrap_or_default();
+    let critical = pod.spec.as_ref().and_then(|spec| spec.priority_class_name.as_deref()) == Some(NODE_CRITICAL);
+    let request = amount(spec, Kind::Request, "memory").or_else(|| amount(spec, Kind::Limit, "memory"));
     ContainerResources {
         cpu_request_millis: amount(spec, Kind::Request, "cpu"),
         cpu_limit_millis: amount(spec, Kind::Limit, "cpu"),
         memory_limit_bytes: amount(spec, Kind::Limit, "memory"),
-        oom_score_adj: None,
+        oom_score_adj: Some(oom_score_adj(if critical { "Guaranteed" } else { qos }, request.unwrap_or(0), room)),
+    }
+}
+
+/// Whom the kernel ends first when the machine runs out of memory: pods without requests, then those that use more than
+/// they asked for, those with guarantees last (the kubelet's `GetContainerOOMScoreAdjust`). `room` is the node's memory.
+fn oom_score_adj(qos: &str, request: u64, room: u64) -> i32 {
+    match qos {
+        "Guaranteed" => GUARANTEED,
+        "BestEffort" => BEST_EFFORT,
+        _ => {
+            let share = i128::from(request) * 1000 / i128::from(room.max(1));
+            // Between the other two, whatever is asked for.
+            i32::try_from(1000 - share).unwrap_or(0).clamp(1000 + GUARANTEED, BEST_EFFORT - 1)
+        }
     }
 }
 
@@ -86,5 +113,19 @@ mod tests {
         assert_eq!((limits.cpu_millis, limits.memory_bytes, limits.cpu_request_millis), (None, None, Some(500)));
         let own = json!({"limits": {"memory": "1Mi"}});
         assert_eq!(pod(json!({"resources": own, "containers": [{"name": "b"}]})).memory_bytes, Some(1 << 20));
+    }
+
+    #[test]
+    fn the_kernel_ends_the_unpromised_first() {
+        let room = 4 << 30;
+        for (qos, request, want) in [
+            ("Guaranteed", 1 << 30, -997),
+            ("BestEffort", 0, 1000),
+            ("Burstable", 0, 999),
+            ("Burstable", 1 << 30, 750),
+            ("Burstable", 8 << 30, 3),
+        ] {
+            assert_eq!(oom_score_adj(qos, request, room), want, "{qos} {request}");
+        }
     }
 }

@@ -56,9 +56,9 @@ fn available(text: &str) -> Option<u64> {
 }
 
 /// What a pod uses, with the pod.
-struct Used {
-    view: View,
-    stats: SandboxStats,
+pub(super) struct Used {
+    pub(super) view: View,
+    pub(super) stats: SandboxStats,
 }
 
 impl Used {
@@ -76,7 +76,7 @@ impl Used {
 }
 
 /// All pods of the node that run.
-async fn used(context: &Arc<Context>) -> Result<Vec<Used>, ApiError> {
+pub(super) async fn used(context: &Arc<Context>) -> Result<Vec<Used>, ApiError> {
     let stats = context.runtime.stats().await.map_err(|error| ApiError::internal(error.full_message()))?;
     let mut by_uid: BTreeMap<String, SandboxStats> = stats.into_iter().map(|one| (one.pod_uid.clone(), one)).collect();
     let views: Vec<View> = context.views.lock().values().cloned().collect();

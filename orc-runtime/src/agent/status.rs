@@ -4,13 +4,26 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use orc_core::{ApiError, ObjectKey};
 use orc_store::Api;
 
-use super::context::Context;
+use super::context::{Context, uid_of};
+use super::statics::{self, mirror};
 
 /// The conditions that the node owns.
-const OWN: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+const OWN: [&str; 7] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    "PodResizePending",
+    "PodResizeInProgress",
+];
 
 /// Brings the API's status to what the machine says. A pod that is gone, or another one of the same name, is left alone.
-pub(super) async fn write(context: &Context, key: &ObjectKey, uid: &str, wanted: &PodStatus) -> Result<(), ApiError> {
+pub(super) async fn write(context: &Context, pod: &Pod, wanted: &PodStatus) -> Result<(), ApiError> {
+    if statics::is_static(pod) {
+        return mirror::write(context, pod, wanted).await;
+    }
+    let (key, uid) = (ObjectKey::of(pod), uid_of(pod));
     let api: Api<Pod> = Api::namespaced(context.env.client.clone(), key.namespace_str());
     let write = api.modify_status(&key.name, |pod| {
         if pod.metadata.uid.as_deref() == Some(uid) {
@@ -23,7 +36,7 @@ pub(super) async fn write(context: &Context, key: &ObjectKey, uid: &str, wanted:
     }
 }
 
-fn merge(status: &mut PodStatus, wanted: &PodStatus) {
+pub(super) fn merge(status: &mut PodStatus, wanted: &PodStatus) {
     // A pod that ended never runs again, whoever says so.
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
         && !matches!(wanted.phase.as_deref(), Some("Succeeded" | "Failed"))

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Container;
 
 use super::backoff::later;
 use super::find::find_container;
 use super::pod::{Machine, Outcome};
 use super::slot::{Role, Stage};
-use super::{Action, PodEvent, Step};
+use super::{Action, PodEvent, ProbeKind, Step};
 use crate::runtime::{SandboxId, SandboxState};
 
 impl Machine {
@@ -168,6 +169,7 @@ impl Machine {
         if slot.is_running() {
             // One that runs in a sandbox that died goes with it; the runtime will say so.
             self.condemn_changed(index, step);
+            self.resize(index, now, step);
             return self.stop_condemned(index, now, step);
         }
         let here = slot.run.as_ref().is_some_and(|run| run.sandbox.as_ref() == Some(sandbox));
@@ -203,7 +205,14 @@ impl Machine {
         for id in older {
             self.begin(Action::RemoveContainer { id }, now, step);
         }
-        self.begin(Action::Start { container, attempt, sandbox: sandbox.clone() }, now, step);
+        let action = Action::Start { container, attempt, sandbox: sandbox.clone() };
+        self.begin(action.clone(), now, step);
+        if step.actions.contains(&action) {
+            let slot = &mut self.slots[index];
+            let spec = find_container(&self.allocated, &slot.name);
+            slot.actual = spec.map(|spec| spec.resources.clone().unwrap_or_default());
+            slot.resizing = None;
+        }
     }
 
     pub(super) fn is_starting(&self, index: usize) -> bool {
@@ -221,6 +230,7 @@ impl Machine {
             return;
         }
         slot.condemned = Some(run.id.clone());
+        slot.condemned_by = None;
         let text = format!("Container {} definition changed, will be restarted", slot.name);
         step.events.push(PodEvent::normal("Killing", text).of_container(slot.role.list(), &slot.name));
     }
@@ -229,8 +239,14 @@ impl Machine {
     fn stop_condemned(&mut self, index: usize, now: Timestamp, step: &mut Step) {
         let slot = &self.slots[index];
         let Some(run) = slot.run.as_ref().filter(|run| slot.condemned.as_ref() == Some(&run.id)) else { return };
+        // The grace of the probe that failed, where it has its own (KEP-2238); a changed spec ends a run as the pod says.
+        let own = |spec: &Container| match slot.condemned_by? {
+            ProbeKind::Liveness => spec.liveness_probe.as_ref()?.termination_grace_period_seconds,
+            ProbeKind::Startup => spec.startup_probe.as_ref()?.termination_grace_period_seconds,
+            ProbeKind::Readiness => None,
+        };
         let grace = find_container(&self.pod, &slot.name)
-            .and_then(|spec| spec.liveness_probe.as_ref()?.termination_grace_period_seconds)
+            .and_then(own)
             .map_or_else(|| self.spec().grace(), |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(1)));
         let (name, id) = (slot.name.clone(), run.id.clone());
         self.stop(&name, &id, grace, grace, now, step);

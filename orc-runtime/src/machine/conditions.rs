@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
 
+use super::Room;
 use super::find::find_container;
 use super::pod::Machine;
 use super::slot::{Role, time};
@@ -22,7 +23,25 @@ impl Machine {
             ("ContainersReady", containers),
             ("PodScheduled", (true, None, None)),
         ];
-        all.into_iter().map(|(kind, verdict)| self.condition(kind, verdict, now)).collect()
+        let all = all.into_iter().chain(self.resize_conditions());
+        all.map(|(kind, verdict)| self.condition(kind, verdict, now)).collect()
+    }
+
+    /// These two are there only while there is something to tell.
+    fn resize_conditions(&self) -> Vec<(&'static str, Verdict)> {
+        let mut all = Vec::new();
+        match &self.resize.waits {
+            Some(Room::Deferred(why)) => all.push(("PodResizePending", (true, Some("Deferred"), Some(why.clone())))),
+            Some(Room::Infeasible(why)) => {
+                all.push(("PodResizePending", (true, Some("Infeasible"), Some(why.clone()))))
+            }
+            _ => {}
+        }
+        if !self.is_ending() && self.is_resizing() {
+            let error = self.resize.error.clone();
+            all.push(("PodResizeInProgress", (true, error.as_ref().map(|_| "Error"), error)));
+        }
+        all
     }
 
     fn condition(&self, kind: &str, (good, reason, message): Verdict, now: Timestamp) -> PodCondition {

@@ -15,6 +15,7 @@ mod find;
 mod phase;
 mod pod;
 mod probes;
+mod resize;
 mod slot;
 mod status;
 #[cfg(test)]
@@ -27,9 +28,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
+pub(crate) use backoff::go_duration;
 pub use events::PodEvent;
 pub(crate) use find::{any_container, ephemeral_containers, find_container as container_of};
 pub use pod::Machine;
+pub use resize::Room;
+pub(crate) use resize::UNSUPPORTED;
 
 use crate::runtime::{ContainerId, ContainerStatus, SandboxId, SandboxStatus};
 
@@ -60,6 +64,8 @@ pub enum Input {
     Gone,
     /// The node refuses the pod: it fails with this reason and message and never runs.
     Reject(String, String),
+    /// Whether the node has room for the resources that [`Machine::wants_resize`] tells of.
+    Room(Room),
     /// What the runtime shows.
     Observed(Observation),
     /// An action ended; what the runtime shows was read after its end.
@@ -74,7 +80,7 @@ pub enum Input {
         kind: ProbeKind,
         /// Whether it succeeded.
         success: bool,
-        /// What it said.
+        /// What it said; with a success a warning, empty when there is none.
         message: String,
     },
     /// Time passed.
@@ -132,6 +138,15 @@ pub enum Action {
         grace: Duration,
         /// Whether the hook is to run.
         hook: bool,
+    },
+    /// Give a running container the resources that it is promised.
+    Resize {
+        /// The container.
+        container: String,
+        /// The run.
+        id: ContainerId,
+        /// `metadata.generation` of the pod that promises them.
+        generation: i64,
     },
     /// Run a probe once; the answer is [`Input::Probed`].
     Probe {

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use super::backoff::later;
 use super::find::{ephemeral_containers, find_container};
 use super::probes::Verdict;
+use super::resize::{self, Resize};
 use super::slot::{Slot, Trouble, pod_policy};
 use super::{Action, Failure, Input, MachineConfig, Observation, PodEvent, ProbeKind, Step};
 use crate::runtime::{ContainerId, SandboxState, SandboxStatus};
@@ -34,7 +35,11 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub struct Machine {
     pub(super) config: MachineConfig,
+    /// The pod as the API has it.
     pub(super) pod: Arc<Pod>,
+    /// The same with the resources that the node has promised; the same pointer while it asks for no others.
+    pub(super) allocated: Arc<Pod>,
+    pub(super) resize: Resize,
     pub(super) slots: Vec<Slot>,
     pub(super) sandboxes: Vec<SandboxStatus>,
     /// Whether the runtime has been seen once: nothing is begun before.
@@ -82,6 +87,8 @@ impl Machine {
             outcome.map(|phase| Outcome { phase, reason: status.reason.clone(), message: status.message.clone() });
         Self {
             config,
+            allocated: resize::restored(&pod, &status),
+            resize: Resize::default(),
             pod,
             slots,
             sandboxes: Vec::new(),
@@ -114,9 +121,10 @@ impl Machine {
         step
     }
 
-    /// The pod as it was last seen.
+    /// The pod as it was last seen, with the resources that the node has promised it.
+    #[allow(clippy::misnamed_getters, reason = "what is done for the pod is done by what it is promised")]
     pub fn pod(&self) -> &Arc<Pod> {
-        &self.pod
+        &self.allocated
     }
 
     /// The status given out last.
@@ -147,6 +155,7 @@ impl Machine {
                     self.outcome = Some(Outcome { phase: "Failed", reason: Some(reason), message });
                 }
             }
+            Input::Room(room) => self.take_room(room, step),
             Input::Observed(seen) => self.observe(seen, now),
             Input::Done(action, result, seen) => {
                 self.busy.remove(&action);
@@ -165,6 +174,7 @@ impl Machine {
 
     fn take_spec(&mut self, pod: Arc<Pod>) {
         self.pod = pod.clone();
+        self.keep_allocated();
         // Ephemeral containers come at any time; the API lets none go.
         for container in ephemeral_containers(&pod) {
             if self.slots.iter().all(|slot| slot.name != container.name) {
@@ -206,6 +216,9 @@ impl Machine {
             }
             _ => result,
         };
+        if let Action::Resize { container, .. } = &action {
+            self.resized(container, &result, step);
+        }
         let failure = match result {
             Ok(()) => {
                 self.forget_failures(&action);
@@ -283,12 +296,17 @@ impl Machine {
         }
         let list = slot.role.list();
         let verdict = slot.probes.answer(spec, kind, ok);
+        if ok && !said.is_empty() {
+            let text = format!("{} probe warning: {said}", kind.as_str());
+            step.events.push(PodEvent::warning("ProbeWarning", text).of_container(list, name));
+        }
         if verdict != Verdict::Fine {
             let text = format!("{} probe failed: {said}", kind.as_str());
             step.events.push(PodEvent::warning("Unhealthy", text).of_container(list, name));
         }
         if verdict == Verdict::Condemned && slot.condemned.as_ref() != Some(id) {
             slot.condemned = Some(id.clone());
+            slot.condemned_by = Some(kind);
             let then = if slot.policy == super::slot::Policy::Never { "" } else { ", will be restarted" };
             let text = format!("Container {name} failed {} probe{then}", kind.as_str().to_lowercase());
             step.events.push(PodEvent::normal("Killing", text).of_container(list, name));
@@ -333,6 +351,7 @@ fn reason_of_rejection(reason: &str) -> &'static str {
         "OutOfmemory" => "OutOfmemory",
         "OutOfpods" => "OutOfpods",
         "NodeAffinity" => "NodeAffinity",
+        "NodePorts" => "NodePorts",
         "Taint" => "Taint",
         _ => "FailedAdmission",
     }

@@ -1,9 +1,10 @@
 //! One container of the pod: its runs, its restart policy, and what stands in its way.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{self as core, Container, ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{self as core, Container, ContainerStateTerminated, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::ProbeKind;
 use super::backoff::Backoff;
 use super::probes::Probes;
 use crate::runtime::{ContainerId, ContainerState, ContainerStatus, SandboxId, reason};
@@ -93,8 +94,14 @@ pub(super) struct Slot {
     pub(super) probes: Probes,
     /// The run whose back-off has been told of.
     pub(super) told: Option<ContainerId>,
-    /// The run that a failed probe or a stop condemned.
+    /// The run that a failed probe or a changed spec condemned.
     pub(super) condemned: Option<ContainerId>,
+    /// The probe that condemned it.
+    pub(super) condemned_by: Option<ProbeKind>,
+    /// The resources that the present run has; `None` before the first.
+    pub(super) actual: Option<ResourceRequirements>,
+    /// Those that it is being given.
+    pub(super) resizing: Option<ResourceRequirements>,
 }
 
 impl Slot {
@@ -131,11 +138,15 @@ impl Slot {
             probes: Probes::default(),
             told: None,
             condemned: None,
+            condemned_by: None,
+            actual: None,
+            resizing: None,
         }
     }
 
     /// Takes up what the API remembers of the container.
     pub(super) fn restore(&mut self, status: &core::ContainerStatus, now: Timestamp) {
+        self.actual.clone_from(&status.resources);
         let attempt = u32::try_from(status.restart_count).unwrap_or_default();
         let state = status.state.as_ref();
         let ended = state.and_then(|state| state.terminated.clone());
@@ -242,7 +253,11 @@ impl Slot {
         match (self.policy, self.end()) {
             (_, None) | (Policy::Never, _) => false,
             (Policy::Always, _) => true,
-            (Policy::OnFailure, Some(end)) => end.exit_code != 0,
+            // What the node stopped has not done its work, whatever it says.
+            (Policy::OnFailure, Some(end)) => {
+                end.exit_code != 0
+                    || self.condemned.is_some() && self.condemned.as_ref() == self.run.as_ref().map(|run| &run.id)
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
     HostIP, Pod, PodIP, PodStatus,
 };
 
+use super::backoff::go_duration;
 use super::find::any_container;
 use super::pod::Machine;
 use super::slot::{Role, Run, Slot, Stage, time};
@@ -71,6 +72,8 @@ impl Machine {
             Role::Init => slot.succeeded(),
             _ => self.is_ready(slot),
         };
+        // Its presence tells that this node can resize.
+        let (allocated_resources, resources) = self.sizes(slot);
         let restart_count = run.map_or(0, |run| i32::try_from(run.attempt).unwrap_or(i32::MAX));
         ContainerStatus {
             name: slot.name.clone(),
@@ -82,7 +85,8 @@ impl Machine {
             restart_count,
             state: Some(state),
             last_state: last.map(|end| ContainerState { terminated: Some(end), ..Default::default() }),
-            resources: spec.and_then(|spec| spec.resources.clone()).filter(|_| started_once),
+            resources: resources.filter(|_| started_once),
+            allocated_resources,
             ..Default::default()
         }
     }
@@ -117,8 +121,7 @@ impl Machine {
         }
         let until = slot.restart_at().filter(|at| *at > now);
         if until.is_some() {
-            let seconds = slot.restarts.wait().as_secs();
-            let wait = if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) };
+            let wait = go_duration(slot.restarts.wait());
             let message = format!("back-off {wait} restarting failed container={} pod={}", slot.name, self.pod_name());
             return Some(waiting("CrashLoopBackOff", Some(message)));
         }

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::runtime::{ContainerState, SandboxState};
 
+mod resize;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
 }
@@ -102,13 +104,19 @@ impl Model {
                 self.seen.containers.retain(|container| container.sandbox_id != *id);
             }
             Action::RemoveContainer { id } => self.seen.containers.retain(|container| container.id != *id),
-            Action::Mount | Action::Unmount | Action::Delete | Action::Probe { .. } => {}
+            Action::Mount | Action::Unmount | Action::Delete | Action::Probe { .. } | Action::Resize { .. } => {}
         }
     }
 
     fn answer(&mut self, action: Action, good: bool, now: Timestamp) -> Input {
         if let Action::Probe { container, id, kind } = action {
-            return Input::Probed { container, id, kind, success: good, message: "said no".into() };
+            return Input::Probed {
+                container,
+                id,
+                kind,
+                success: good,
+                message: if good { String::new() } else { "said no".into() },
+            };
         }
         if good {
             self.apply(&action, now);
@@ -125,6 +133,7 @@ fn short(action: &Action) -> String {
         Action::Stop { container, grace, hook, .. } => format!("Stop {container} {}s hook={hook}", grace.as_secs()),
         Action::Probe { container, kind, .. } => format!("Probe {container} {}", kind.as_str()),
         Action::RemoveContainer { id } => format!("RemoveContainer {id}"),
+        Action::Resize { container, generation, .. } => format!("Resize {container} {generation}"),
         Action::StopSandbox { id } => format!("StopSandbox {id}"),
         Action::RemoveSandbox { id } => format!("RemoveSandbox {id}"),
         Action::Mount | Action::Unmount | Action::Delete => format!("{action:?}"),

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::layout::ContainerRecord;
 use super::{ProcessRuntime, client, environment, images};
 use crate::runtime::{
-    ContainerConfig, ContainerId, ContainerResources, ContainerState, Runtime, RuntimeError, SandboxConfig, SandboxId,
-    SandboxState, SandboxStatus, reason,
+    ContainerConfig, ContainerId, ContainerResources, ContainerState, PodLimits, Runtime, RuntimeError, SandboxConfig,
+    SandboxId, SandboxState, SandboxStatus, reason,
 };
 use crate::shim::protocol::{Reply, Request};
 use crate::shim::sys;
@@ -118,6 +118,10 @@ impl Runtime for ProcessRuntime {
         }
         self.announce(&pod.record.config.pod_uid);
         Ok(())
+    }
+
+    async fn update_sandbox(&self, id: &SandboxId, limits: &PodLimits) -> Result<(), RuntimeError> {
+        self.resize_sandbox(id, limits).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use super::layout::{self, PodDir, SandboxRecord};
 use super::{Isolation, Pod, ProcessRuntime, client, environment};
-use crate::runtime::{RuntimeError, SandboxConfig, SandboxId, SandboxState, SandboxStatus};
+use crate::runtime::{PodLimits, RuntimeError, SandboxConfig, SandboxId, SandboxState, SandboxStatus};
 use crate::shim::protocol::{POD_FILE, PodSpec};
 use crate::shim::{self, SHIM_NAME, record};
 
@@ -151,6 +151,19 @@ impl ProcessRuntime {
         }
         self.weigh_burstable();
         self.announce(&uid);
+        Ok(())
+    }
+
+    pub(super) async fn resize_sandbox(&self, id: &SandboxId, limits: &PodLimits) -> Result<(), RuntimeError> {
+        let _turn = self.lock(id.as_str()).await;
+        let mut pod = self.pod(id)?;
+        self.limits().update_pod(&pod.record.config, limits)?;
+        pod.record.config.limits = Some(limits.clone());
+        pod.dir.write_sandbox(&pod.record).map_err(|e| RuntimeError::io("record the sandbox", e))?;
+        if let Some(known) = self.inner.pods.lock().get_mut(id) {
+            known.record = pod.record;
+        }
+        self.weigh_burstable();
         Ok(())
     }
 

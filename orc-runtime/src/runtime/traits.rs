@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use super::error::{ImageError, RuntimeError};
 use super::status::{ContainerStatus, Event, ImageStatus, RuntimeStatus, SandboxStats, SandboxStatus};
 use super::streams::{DuplexStream, ExecOutput, ExecRequest, ExecSession, LogChunks, LogOptions, StreamSet};
-use super::types::{ContainerConfig, ContainerId, ContainerResources, SandboxConfig, SandboxId};
+use super::types::{ContainerConfig, ContainerId, ContainerResources, PodLimits, SandboxConfig, SandboxId};
 
 /// News from a runtime. It never ends while the runtime lives; slow readers get [`Event::Lagged`].
 pub type EventStream = BoxStream<'static, Event>;
@@ -65,6 +65,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// # Errors
     /// [`RuntimeError::Unsupported`] where limits are not enforced.
     async fn update(&self, id: &ContainerId, resources: &ContainerResources) -> Result<(), RuntimeError>;
+
+    /// Changes the limits of a sandbox as a whole; its containers' own stay.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unsupported`] where limits are not enforced.
+    async fn update_sandbox(&self, id: &SandboxId, limits: &PodLimits) -> Result<(), RuntimeError>;
 }
 
 /// Tells what is.

@@ -17,8 +17,8 @@ use crate::pod_net::{Cidr, IpPool};
 use crate::runtime::{
     ContainerConfig, ContainerId, ContainerResources, ContainerState, ContainerStatus, DuplexStream, Event,
     EventStream, ExecOutput, ExecRequest, ExecSession, ImageError, ImageStatus, Images, LogChunks, LogOptions, Observe,
-    Runtime, RuntimeError, RuntimeStatus, SandboxConfig, SandboxId, SandboxState, SandboxStats, SandboxStatus,
-    StreamSet, Streams, VersionInfo,
+    PodLimits, Runtime, RuntimeError, RuntimeStatus, SandboxConfig, SandboxId, SandboxState, SandboxStats,
+    SandboxStatus, StreamSet, Streams, VersionInfo,
 };
 
 /// Events that a slow reader may lag behind; agents read them at once.
@@ -220,6 +220,10 @@ impl Runtime for SimRuntime {
     async fn update(&self, id: &ContainerId, _resources: &ContainerResources) -> Result<(), RuntimeError> {
         // Nothing is limited where nothing runs: any limit holds.
         self.container_status(id).await.map(drop)
+    }
+
+    async fn update_sandbox(&self, id: &SandboxId, _limits: &PodLimits) -> Result<(), RuntimeError> {
+        self.sandbox_status(id).await.map(drop)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::metrics::Ended;
 use super::report::Report;
 use super::run::Scheduler;
 use crate::pod::PodInfo;
@@ -45,6 +46,7 @@ impl Scheduler {
     fn park_group(&mut self, pods: Vec<Arc<PodInfo>>, plugins: &[&'static str], text: &str, now: Timestamp) {
         for pod in pods {
             self.status.0.lock().unschedulable += 1;
+            self.ended(Ended::Unschedulable, &pod, now);
             self.queue.park(&pod.uid, plugins.to_vec(), now);
             self.reporter.tell(Report::unschedulable(pod, text.to_owned(), None));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use orc_core::{ApiError, Name};
 
+use super::metrics::Ended;
 use super::report::Report;
 use super::run::Scheduler;
 use super::way;
@@ -13,7 +14,16 @@ use crate::plugin::Hint;
 use crate::pod::PodInfo;
 
 /// The outcome of a way to the API.
-pub(super) type Bound = (Reservation, Arc<PodInfo>, Result<(), ApiError>);
+pub(super) struct Bound {
+    reservation: Reservation,
+    pod: Arc<PodInfo>,
+    /// When the attempt began.
+    began: Timestamp,
+    /// Since when the pod could be tried, and how often it was: the news of the binding may come before its answer, and the queue
+    /// forgets the pod then.
+    tried: Option<(Timestamp, u32)>,
+    outcome: Result<(), ApiError>,
+}
 
 impl Scheduler {
     /// Decides about a pod.
@@ -22,7 +32,9 @@ impl Scheduler {
         if pod.gang.is_some() {
             return self.place_group(profile, pod, now);
         }
+        let began = self.env.clock.now();
         let decision = self.engine.decide(profile, &pod, self.rng.next());
+        self.status.metrics().decided(began, self.env.clock.now());
         match decision.outcome {
             Ok(placement) => {
                 tracing::debug!(pod = %pod.key, node = %placement.node, seed = decision.seed, ties = placement.ties, "placed");
@@ -38,10 +50,12 @@ impl Scheduler {
             Ok(reservation) => reservation,
             Err(why) => {
                 self.queue.back_off(&pod.uid, now);
+                self.ended(Ended::Error, &pod, now);
                 return self.reporter.tell(Report::failed(pod, why));
             }
         };
         self.status.0.lock().placed += 1;
+        let tried = self.queue.tried(&pod.uid);
         let points = self.engine.profiles()[profile].points.clone();
         let (client, binder) = (self.env.client.clone(), self.config.binder.clone());
         let (tell, told) = tokio::sync::oneshot::channel();
@@ -54,20 +68,32 @@ impl Scheduler {
             let outcome =
                 told.await.unwrap_or_else(|_| Err(ApiError::internal("the binding task ended without an answer")));
             drop(task);
-            (reservation, pod, outcome)
+            Bound { reservation, pod, began: now, tried, outcome }
         }));
     }
 
     /// Takes the outcome of a binding in.
-    pub(super) fn settle(&mut self, (reservation, pod, outcome): Bound) {
+    pub(super) fn settle(&mut self, Bound { reservation, pod, began, tried, outcome }: Bound) {
         match outcome {
             Ok(()) => {
+                self.ended(Ended::Scheduled, &pod, began);
+                if let Some((since, attempts)) = tried {
+                    self.status.metrics().bound(since, attempts, self.env.clock.now());
+                }
                 self.queue.remove(&pod.uid);
                 self.status.0.lock().bound += 1;
                 self.reporter.tell(Report::scheduled(pod, reservation.node));
             }
-            Err(error) => self.bind_failed(&reservation, pod, &error),
+            Err(error) => {
+                self.ended(Ended::Error, &pod, began);
+                self.bind_failed(&reservation, pod, &error);
+            }
         }
+    }
+
+    /// Counts an attempt.
+    pub(super) fn ended(&self, how: Ended, pod: &PodInfo, began: Timestamp) {
+        self.status.metrics().ended(how, &pod.scheduler, began, self.env.clock.now());
     }
 
     fn bind_failed(&mut self, reservation: &Reservation, pod: Arc<PodInfo>, error: &ApiError) {
@@ -87,6 +113,11 @@ impl Scheduler {
             return self.queue.remove(&pod.uid);
         }
         self.queue.back_off(&pod.uid, self.env.clock.now());
+        if error.is_conflict() {
+            // Somebody else was faster, such as another scheduler of this name: the event that says so is on its way, and there is
+            // nothing to tell of the pod. Should it not be so, the pod is tried again.
+            return;
+        }
         let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
         self.reporter.tell(Report::failed(pod, message));
     }

@@ -60,7 +60,8 @@ impl Scheduler {
         }
         Self {
             engine: Engine::new(config.profiles.clone()),
-            queue: PodQueue::with_points(config.timing, QueuePoints::of(&config.profiles)),
+            queue: PodQueue::with_points(config.timing, QueuePoints::of(&config.profiles))
+                .counted(status.shared_metrics()),
             binding: FuturesUnordered::new(),
             evictions: FuturesUnordered::new(),
             leaving: BTreeMap::new(),
@@ -198,7 +199,7 @@ impl Scheduler {
         let mut tries = 0;
         while self.binding.len() < self.config.binds && tries < INTAKE {
             let Some(pod) = self.queue.pop(now) else { break };
-            self.place(pod, now);
+            self.place(pod, self.env.clock.now());
             tries += 1;
         }
         let depths = self.queue.depths();

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::metrics::{SchedulerMetrics, Shared};
+
 /// How the scheduler does.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,9 +44,18 @@ pub struct SchedulerStatus {
 
 /// A handle to read the status with while the scheduler runs.
 #[derive(Clone, Default)]
-pub struct StatusReader(pub(super) Arc<Mutex<SchedulerStatus>>);
+pub struct StatusReader(pub(super) Arc<Mutex<SchedulerStatus>>, Shared);
 
 impl StatusReader {
+    /// What the scheduler counts.
+    pub fn metrics(&self) -> &SchedulerMetrics {
+        &self.1
+    }
+
+    pub(super) fn shared_metrics(&self) -> Shared {
+        self.1.clone()
+    }
+
     /// The status now.
     pub fn read(&self) -> SchedulerStatus {
         self.0.lock().clone()

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use orc_core::{ApiError, Name};
 
 use super::evict::evict;
+use super::metrics::Ended;
 use super::report::Report;
 use super::run::Scheduler;
 use crate::engine::Preemption;
@@ -24,6 +25,7 @@ impl Scheduler {
     /// Parks a pod, and takes others away for it where that helps.
     pub(super) fn unfit(&mut self, profile: usize, pod: Arc<PodInfo>, error: &FitError, now: Timestamp) {
         self.status.0.lock().unschedulable += 1;
+        self.ended(Ended::Unschedulable, &pod, now);
         // Without nodes there is nobody to take away.
         let (nominated, more) = if error.nodes == 0 { (None, None) } else { self.rescue(profile, &pod) };
         self.queue.park(&pod.uid, error.plugins(), now);
@@ -64,6 +66,7 @@ impl Scheduler {
         }
         self.engine.nominate(pod, &found.node);
         self.status.0.lock().preemptions += 1;
+        self.status.metrics().preempted(found.plan.victims.len());
         let mut waits = BTreeSet::new();
         for victim in found.plan.victims.iter().filter(|victim| !victim.deleting) {
             waits.insert(victim.uid.clone());

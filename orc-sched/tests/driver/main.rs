@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod rivals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,6 +4,8 @@ use super::super::rules::{Kind, keep};
 use super::super::tree::*;
 use super::*;
 use orc_core::validation::names;
+use serde_json::json;
+use std::borrow::Cow;
 
 /// The rules of `statefulsets.apps`.
 pub(in crate::kinds) static STATEFUL_SET: Kind = Kind {
@@ -68,7 +70,7 @@ fn content(spec: &Value, e: &mut FieldErrors) {
     match orc_core::labels::Selector::from_value(get(spec, "selector")) {
         Ok(selector) => {
             template_matches(spec, &selector, e);
-            always_template(spec, e);
+            always_template(&with_claims(spec), e);
         }
         Err(_) => e.invalid(&SPEC.child("selector"), get(spec, "selector"), "invalid label selector"),
     }
@@ -77,6 +79,23 @@ fn content(spec: &Value, e: &mut FieldErrors) {
         e.each(&SPEC.child("serviceName"), service, names::dns1123_label(service));
     }
     e.not_negative(&SPEC.child("revisionHistoryLimit"), int(spec, "revisionHistoryLimit"));
+}
+
+/// The specification as its pods will be: each claim template gives them a volume of its name.
+fn with_claims(spec: &Value) -> Cow<'_, Value> {
+    let claims = list(spec, "volumeClaimTemplates");
+    if claims.is_empty() || at(spec, "template.spec").is_null() {
+        return Cow::Borrowed(spec);
+    }
+    let mut volumes = list(at(spec, "template.spec"), "volumes").to_vec();
+    for name in claims.iter().map(|claim| at(claim, "metadata.name")) {
+        if volumes.iter().all(|volume| get(volume, "name") != name) {
+            volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        }
+    }
+    let mut whole = spec.clone();
+    put(ensure(ensure(&mut whole, "template"), "spec"), "volumes", volumes);
+    Cow::Owned(whole)
 }
 
 fn strategy(strategy: &Value, e: &mut FieldErrors) {

@@ -20,24 +20,18 @@ use crate::{CacheSource, Controller, Next, Reconciler, service};
 const CLAIM: &str = "kubernetes.io/pvc-protection";
 const VOLUME: &str = "kubernetes.io/pv-protection";
 /// The index of pods by the claims they name, `<namespace>/<claim>`.
-const OF_CLAIM: &str = "pods-by-claim";
+pub(super) const OF_CLAIM: &str = "pods-by-claim";
 
 /// The loop that keeps claims while pods use them.
 pub fn pvc_protection(env: Env) -> Controller<ObjectKey> {
     let claims = env.caches.typed::<PersistentVolumeClaim>();
     let pods = env.caches.typed::<Pod>();
-    // Few pods name claims, and every change of every pod comes by here.
-    let may = |pod: &Stored| pod.may_have("persistentVolumeClaim") || pod.may_have("ephemeral");
-    let read = |pod: &Stored| pod.view::<Pod>().map(|pod| claims_of(&pod)).unwrap_or_default();
-    let named = move |pod: &Stored| if may(pod) { read(pod) } else { Vec::new() };
-    let place = |namespace: &str, claim: &str| format!("{namespace}/{claim}");
-    let index = move |pod: &Stored| named(pod).iter().map(|claim| place(pod.key.namespace_str(), claim)).collect();
-    pods.cache().add_index(OF_CLAIM, Arc::new(index));
+    index_pods_by_claim(&pods);
     let of_pods = move |pod: &Arc<Stored>| {
         let key = |claim: &String| {
             ObjectKey::namespaced(ResourceId::of::<PersistentVolumeClaim>(), pod.key.namespace_str(), claim.as_str())
         };
-        named(pod).iter().map(key).collect()
+        named_by(pod).iter().map(key).collect()
     };
     let caches = (claims.cache().clone(), pods.cache().clone());
     let reconciler = Claims { env: env.clone(), claims, pods, memory: Memory::default() };
@@ -54,6 +48,19 @@ pub fn pv_protection(env: Env) -> Controller<ObjectKey> {
     Controller::new("pv-protection-controller", &env, service(reconciler)).source(CacheSource::keys(cache))
 }
 
+/// Makes pods be found by the claims that they name; asked for by each loop that looks for them so.
+pub(super) fn index_pods_by_claim(pods: &Typed<Pod>) {
+    let place = |namespace: &str, claim: &str| format!("{namespace}/{claim}");
+    let index = move |pod: &Stored| named_by(pod).iter().map(|claim| place(pod.key.namespace_str(), claim)).collect();
+    pods.cache().add_index(OF_CLAIM, Arc::new(index));
+}
+
+/// The claims that a pod names. Few do, and every change of every pod comes by here.
+fn named_by(pod: &Stored) -> Vec<String> {
+    let may = pod.may_have("persistentVolumeClaim") || pod.may_have("ephemeral");
+    if may { pod.view::<Pod>().map(|pod| claims_of(&pod)).unwrap_or_default() } else { Vec::new() }
+}
+
 /// The claims that a pod names: in its volumes, and by way of ephemeral ones, whose claims are named after pod and volume.
 fn claims_of(pod: &Pod) -> Vec<String> {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
@@ -65,7 +72,7 @@ fn claims_of(pod: &Pod) -> Vec<String> {
 }
 
 /// Whether a pod keeps a claim: it is on a node, which may have mounted it.
-fn uses(pod: &Pod, claim: &str) -> bool {
+pub(super) fn uses(pod: &Pod, claim: &str) -> bool {
     !pods::node(pod).is_empty() && claims_of(pod).iter().any(|own| own == claim)
 }
 

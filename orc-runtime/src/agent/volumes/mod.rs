@@ -1,14 +1,17 @@
 //! The volumes of a pod: directories under the agent's data directory, filled from the API.
 //!
-//! Supported: `emptyDir` (medium `Memory` is a directory too), `hostPath`, `configMap`, `secret`, `downwardAPI`,
-//! `projected`, `persistentVolumeClaim` (bound to a `hostPath` or `local` volume). Any other kind keeps the pod pending with an event that says so. Contents appear at once, by the swap of
-//! one link, and are looked at again once a minute.
+//! Supported: `emptyDir` (with medium `Memory` a tmpfs), `hostPath`, `configMap`, `secret`, `downwardAPI`, `projected`,
+//! `persistentVolumeClaim` (bound to a `hostPath` or `local` volume). Any other kind keeps the pod pending with an event that
+//! says so. Contents appear at once, by the swap of one link, and are looked at again once a minute.
 
 mod claim;
 mod host_path;
+pub(super) mod local;
+mod memory;
 mod payload;
 mod sources;
 mod token;
+pub(super) mod usage;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -59,11 +62,12 @@ async fn make(context: &Context, pod: &Pod, status: &PodStatus, volume: &Volume,
         return claim::link(context, pod, source, &path).await;
     }
     if let Some(empty) = &volume.empty_dir {
-        // A program that asked for memory may keep secrets there: they must not reach the disk unasked.
-        if let Some(medium) = empty.medium.as_deref().filter(|medium| !medium.is_empty()) {
-            return Err(format!("emptyDir with medium {medium:?} is not supported by orc yet"));
-        }
         tokio::fs::create_dir_all(&path).await.map_err(|error| format!("make {}: {error}", path.display()))?;
+        match empty.medium.as_deref().unwrap_or_default() {
+            "" => {}
+            "Memory" => memory::set_up(pod, empty, &path)?,
+            medium => return Err(format!("emptyDir with medium {medium:?} is not supported by orc yet")),
+        }
         return payload::own(&path, 0o777, fs_group);
     }
     if let Some(files) = sources::files(context, pod, status, volume).await? {
@@ -160,7 +164,7 @@ fn sub_path(base: &Path, sub: &str, make: bool) -> Result<PathBuf, String> {
 pub(super) async fn tear_down(context: &Context, pod: &Pod) -> Result<(), Failure> {
     context.tokens.forget(uid_of(pod));
     remove(context.log_dir(pod)).await?;
-    remove(context.pod_dir(uid_of(pod))).await
+    remove_pod(context, uid_of(pod)).await
 }
 
 /// Takes away what a pod left of which only the uid is known.
@@ -173,7 +177,13 @@ pub(super) async fn remove_dir(context: &Context, uid: &str) -> Result<(), Failu
             remove(Some(entry.path())).await?;
         }
     }
-    remove(context.pod_dir(uid)).await
+    remove_pod(context, uid).await
+}
+
+async fn remove_pod(context: &Context, uid: &str) -> Result<(), Failure> {
+    let Some(dir) = context.pod_dir(uid) else { return Ok(()) };
+    memory::tear_down(&dir).map_err(|error| Failure::new("FailedKillPod", format!("unmount the volumes: {error}")))?;
+    remove(Some(dir)).await
 }
 
 async fn remove(path: Option<PathBuf>) -> Result<(), Failure> {

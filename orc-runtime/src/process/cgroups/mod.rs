@@ -98,6 +98,15 @@ impl Limits {
         }
     }
 
+    /// Writes new limits of a pod as a whole.
+    pub(super) fn update_pod(&self, sandbox: &SandboxConfig, limits: &PodLimits) -> Result<(), RuntimeError> {
+        match (self, self.pod_dir(sandbox)) {
+            (Self::Cgroups(_), Some(pod)) => write_all(&pod, values::of_pod(limits))
+                .map_err(|error| RuntimeError::io(format!("change the limits of pod {}", sandbox.name), error)),
+            (other, _) => Err(RuntimeError::Unsupported(other.to_string())),
+        }
+    }
+
     /// The weight of all burstable pods together: what they request.
     pub(super) fn weigh_burstable(&self, millis: u64) -> io::Result<()> {
         let Self::Cgroups(base) = self else { return Ok(()) };

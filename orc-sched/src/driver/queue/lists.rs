@@ -1,15 +1,57 @@
 //! Into the lists of the queue and out of them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use orc_core::Name;
 
-use super::{Place, PodQueue, after};
+use super::{NO_NODES, Place, PodQueue, after};
+use crate::plugin::Hint;
+
+/// A change as upstream's metrics name it, by its resource and what happened to it.
+pub(super) fn event(hint: Hint) -> &'static str {
+    match hint {
+        Hint::NodeAdded => "NodeAdd",
+        Hint::NodeLabels => "NodeUpdateLabel",
+        Hint::NodeTaints | Hint::NodeSchedulable => "NodeUpdateTaint",
+        Hint::NodeAllocatable => "NodeUpdateAllocatable",
+        Hint::PodLeft => "AssignedPodDelete",
+        Hint::PodCame => "AssignedPodAdd",
+        Hint::GroupGrew => "PodGroupAdd",
+        Hint::Fact(_) => "OtherUpdate",
+    }
+}
 
 impl PodQueue {
-    /// Lists a pod that is in no list: active, or backing off while it is blocked.
-    pub(super) fn ready(&mut self, uid: &Name, now: Timestamp) {
+    /// Wakes the parked pods that these changes could help, in the eyes of a plugin that refused them.
+    pub fn wake(&mut self, hints: &BTreeSet<Hint>, now: Timestamp, helps: impl Fn(&str, Hint) -> bool) {
+        let helped = |plugin: &str| match plugin {
+            NO_NODES => hints.get(&Hint::NodeAdded).copied(),
+            plugin => hints.iter().copied().find(|hint| helps(plugin, *hint)),
+        };
+        let plugins: Vec<_> =
+            self.refused_by.keys().copied().filter_map(|plugin| Some((plugin, helped(plugin)?))).collect();
+        for (plugin, hint) in plugins {
+            for uid in self.refused_by.get(plugin).cloned().unwrap_or_default() {
+                self.unlist(&uid);
+                // A pod that met no node at all was not tried: there is nothing to back off from.
+                if plugin == NO_NODES
+                    && let Some(entry) = self.entries.get_mut(&uid)
+                {
+                    (entry.blocked, entry.attempts) = (now, 0);
+                }
+                self.ready(&uid, event(hint), now);
+            }
+        }
+    }
+
+    /// Lists a pod that is in no list, because of an event: active, or backing off while it is blocked.
+    pub(super) fn ready(&mut self, uid: &Name, event: &'static str, now: Timestamp) {
         let Some(entry) = self.entries.get_mut(uid) else { return };
-        if entry.blocked > now {
+        entry.since.get_or_insert(now);
+        let blocked = entry.blocked > now;
+        self.metrics.incoming(if blocked { "backoff" } else { "active" }, event);
+        if blocked {
             entry.place = Place::Backoff(entry.blocked);
             self.backoff.insert((entry.blocked, uid.clone()));
             self.helped.insert((entry.blocked, uid.clone()));

@@ -17,7 +17,7 @@ use orc_core::Name;
 
 use self::group::group;
 pub use self::points::QueuePoints;
-use crate::plugin::Hint;
+use super::metrics::Shared;
 use crate::pod::PodInfo;
 use crate::points::SortKey;
 
@@ -58,6 +58,8 @@ type Rank = (SortKey, u64);
 struct Entry {
     pod: Arc<PodInfo>,
     attempts: u32,
+    /// When it could first be tried.
+    since: Option<Timestamp>,
     /// Until when it may not be tried again.
     blocked: Timestamp,
     place: Place,
@@ -78,6 +80,7 @@ pub struct PodQueue {
     refused_by: BTreeMap<&'static str, BTreeSet<Name>>,
     gated: usize,
     arrivals: u64,
+    metrics: Shared,
 }
 
 /// How many pods are where.
@@ -113,7 +116,13 @@ impl PodQueue {
             refused_by: BTreeMap::new(),
             gated: 0,
             arrivals: 0,
+            metrics: Shared::default(),
         }
+    }
+
+    /// The same, with the pods that come into its lists counted there.
+    pub(super) fn counted(self, metrics: Shared) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Why a pod is held back.
@@ -132,9 +141,11 @@ impl PodQueue {
             let place = if held { Place::Gated } else { Place::Flying };
             self.gated += usize::from(place == Place::Gated);
             let ready = place != Place::Gated;
-            self.entries.insert(uid.clone(), Entry { pod, attempts: 0, blocked: now, place });
+            self.entries.insert(uid.clone(), Entry { pod, attempts: 0, since: None, blocked: now, place });
             if ready {
-                self.ready(&uid, now);
+                self.ready(&uid, "PodAdd", now);
+            } else {
+                self.metrics.incoming("gated", "PodAdd");
             }
             return;
         };
@@ -146,7 +157,7 @@ impl PodQueue {
         self.unlist(&uid);
         let Some(entry) = self.entries.get_mut(&uid) else { return };
         if !held {
-            self.ready(&uid, now);
+            self.ready(&uid, "PodUpdate", now);
         } else {
             entry.place = Place::Gated;
             self.gated += 1;
@@ -173,7 +184,7 @@ impl PodQueue {
             }
             let Some(place) = self.backoff.pop_first() else { break };
             self.helped.remove(&place);
-            self.ready(&place.1, now);
+            self.ready(&place.1, "BackoffComplete", now);
         }
         // With nothing else to do, a pod that something may have helped is tried before its time (KEP-5142).
         let uid = match self.active.pop_first() {
@@ -206,6 +217,7 @@ impl PodQueue {
         }
         entry.place = Place::Parked(now, plugins);
         self.parked.insert((now, uid.clone()));
+        self.metrics.incoming("unschedulable", "ScheduleAttemptFailure");
     }
 
     /// Backs off a flying pod that failed for a reason of its own.
@@ -214,27 +226,7 @@ impl PodQueue {
         let Some(entry) = self.entries.get_mut(uid).filter(|entry| entry.place == Place::Flying) else { return };
         entry.place = Place::Backoff(due);
         self.backoff.insert((due, uid.clone()));
-    }
-
-    /// Wakes the parked pods that these changes could help, in the eyes of a plugin that refused them.
-    pub fn wake(&mut self, hints: &BTreeSet<Hint>, now: Timestamp, helps: impl Fn(&str, Hint) -> bool) {
-        let helped = |plugin: &str| match plugin {
-            NO_NODES => hints.contains(&Hint::NodeAdded),
-            plugin => hints.iter().any(|hint| helps(plugin, *hint)),
-        };
-        let plugins: Vec<_> = self.refused_by.keys().copied().filter(|plugin| helped(plugin)).collect();
-        for plugin in plugins {
-            for uid in self.refused_by.get(plugin).cloned().unwrap_or_default() {
-                self.unlist(&uid);
-                // A pod that met no node at all was not tried: there is nothing to back off from.
-                if plugin == NO_NODES
-                    && let Some(entry) = self.entries.get_mut(&uid)
-                {
-                    (entry.blocked, entry.attempts) = (now, 0);
-                }
-                self.ready(&uid, now);
-            }
-        }
+        self.metrics.incoming("backoff", "ScheduleAttemptFailure");
     }
 
     /// Wakes pods that have been parked for long.
@@ -244,7 +236,7 @@ impl PodQueue {
                 break;
             }
             self.unlist(&uid);
-            self.ready(&uid, now);
+            self.ready(&uid, "UnschedulableTimeout", now);
         }
     }
 
@@ -259,6 +251,12 @@ impl PodQueue {
     /// Whether a pod is ready to be tried.
     pub fn has_active(&self) -> bool {
         !self.active.is_empty()
+    }
+
+    /// Since when a pod could be tried, and how often it was.
+    pub fn tried(&self, uid: &str) -> Option<(Timestamp, u32)> {
+        let entry = self.entries.get(uid)?;
+        Some((entry.since?, entry.attempts))
     }
 
     /// Whether the queue knows a pod.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plugin::Hint;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000 + second).unwrap()
