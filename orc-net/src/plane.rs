@@ -26,32 +26,61 @@ pub trait DataPlane: Send + Sync + 'static {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RouteError {
     /// A socket cannot be opened.
-    #[error("{service}: cannot listen on {address}: {why}")]
+    #[error("{service}: {address} cannot be opened: {why}")]
     Listen {
         /// The Service.
         service: ObjectKey,
-        /// The address.
+        /// What cannot be opened: the sort of address, and the address.
         address: String,
         /// Why.
         why: String,
     },
     /// The transport is not carried.
-    #[error("{service}: port {port}: {protocol} is not routed by this data plane yet")]
+    #[error("{service}: {place}: {protocol} is not routed by this data plane")]
     Protocol {
         /// The Service.
         service: ObjectKey,
-        /// The port's name or number.
-        port: String,
+        /// Where it would be opened: the sort of address, and the address.
+        place: String,
         /// The transport.
         protocol: String,
     },
     /// The network cannot be set up.
     #[error("the service network cannot be set up: {0}")]
     Network(String),
+    /// Several of these, at least two.
+    #[error("{}", lines(.0))]
+    Several(Vec<RouteError>),
+}
+
+impl RouteError {
+    /// What went wrong, if anything did.
+    ///
+    /// # Errors
+    /// When there is one at least.
+    pub fn of(mut errors: Vec<Self>) -> Result<(), Self> {
+        match (errors.pop(), errors.is_empty()) {
+            (None, _) => Ok(()),
+            (Some(error), true) => Err(error),
+            (Some(error), false) => {
+                errors.push(error);
+                Err(Self::Several(errors))
+            }
+        }
+    }
+}
+
+fn lines(errors: &[RouteError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl orc_reconcile::Classify for RouteError {
     fn is_terminal(&self) -> bool {
-        matches!(self, Self::Protocol { .. })
+        match self {
+            Self::Protocol { .. } => true,
+            // What may pass is tried again, whatever else does not.
+            Self::Several(errors) => errors.iter().all(Self::is_terminal),
+            Self::Listen { .. } | Self::Network(_) => false,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The loop that keeps a data plane up to date: a key is a Service.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use orc_store::cache::{Interest, Typed};
 use orc_store::{Env, Stored};
 use parking_lot::Mutex;
 
+use crate::events;
 use crate::plane::{DataPlane, RouteError};
 use crate::routes::ServiceRoutes;
 use crate::table::RoutingTable;
@@ -28,6 +30,9 @@ struct Router {
     slices: Typed<EndpointSlice>,
     plane: Arc<dyn DataPlane>,
     table: Mutex<RoutingTable>,
+    /// What each Service was last told of; an error that stays is told once.
+    told: Mutex<BTreeMap<ObjectKey, String>>,
+    env: Env,
 }
 
 /// The router of a data plane.
@@ -40,7 +45,7 @@ pub fn router(env: &Env, plane: Arc<dyn DataPlane>) -> Controller<ObjectKey> {
     );
     let slices = cache.start().typed::<EndpointSlice>();
     let sources = (services.cache().clone(), slices.cache().clone());
-    let router = Router { services, slices, plane, table: Mutex::default() };
+    let router = Router { services, slices, plane, table: Mutex::default(), told: Mutex::default(), env: env.clone() };
     Controller::new("service-router", env, service(router))
         .concurrency(CONCURRENCY)
         .source(CacheSource::keys(sources.0))
@@ -68,13 +73,33 @@ impl Reconciler for Router {
         // Until both caches are full, a Service without endpoints may be one whose slices are still to come.
         self.services.cache().synced().await;
         self.slices.cache().synced().await;
-        let routes = self.services.get(&key).map(|service| {
+        let service = self.services.get(&key);
+        let routes = service.as_ref().map(|service| {
             let snapshot = self.slices.snapshot();
             let slices = snapshot.by_index(BY_SERVICE, &index_value(&key));
-            ServiceRoutes::of(&service, slices.iter().map(AsRef::as_ref))
+            ServiceRoutes::of(service, slices.iter().map(AsRef::as_ref))
         });
-        self.plane.apply(&key, routes.as_ref()).await?;
+        let applied = self.plane.apply(&key, routes.as_ref()).await;
+        self.tell(&key, service.as_deref(), applied.as_ref().err()).await;
+        applied?;
         self.table.lock().set(&key, routes);
         Ok(Next::Done)
+    }
+}
+
+impl Router {
+    /// Tells of an error that is new, by an event about the Service.
+    async fn tell(&self, key: &ObjectKey, service: Option<&Service>, error: Option<&RouteError>) {
+        let message = error.map(ToString::to_string);
+        let is_new = {
+            let mut told = self.told.lock();
+            match &message {
+                Some(text) => told.insert(key.clone(), text.clone()).as_ref() != Some(text),
+                None => told.remove(key).is_some(),
+            }
+        };
+        if let (true, Some(service), Some(message)) = (is_new, service, message) {
+            events::warn(&self.env, service, &message).await;
+        }
     }
 }

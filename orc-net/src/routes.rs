@@ -1,9 +1,11 @@
 //! Routes of one Service: a pure function of the Service and its EndpointSlices.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 
 /// The transport of a port.
@@ -37,10 +39,39 @@ pub struct PortRoute {
     pub protocol: Protocol,
     /// The Service's addresses with the port; empty for headless Services.
     pub cluster: Vec<SocketAddr>,
+    /// The Service's external addresses with the port; empty for headless Services.
+    pub external: Vec<SocketAddr>,
     /// The port on every node, if there is one.
     pub node_port: Option<u16>,
-    /// Where connections go, sorted. While no endpoint is ready, those that still serve while terminating.
-    pub endpoints: Vec<SocketAddr>,
+    /// What serves, ready or while it terminates; sorted by address, each address once.
+    pub endpoints: Vec<Backend>,
+}
+
+/// One endpoint of a port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Backend {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The node that it is on, if that is known.
+    pub node: Option<Arc<str>>,
+    /// Whether it terminates: then it is used only while nothing else is ready.
+    pub draining: bool,
+}
+
+/// Which endpoints serve a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TrafficPolicy {
+    /// All of the cluster.
+    #[default]
+    Cluster,
+    /// Those of the node that the connection came to.
+    Local,
+}
+
+impl TrafficPolicy {
+    fn parse(text: Option<&str>) -> Self {
+        if text == Some("Local") { Self::Local } else { Self::Cluster }
+    }
 }
 
 /// The routes of one Service.
@@ -48,7 +79,16 @@ pub struct PortRoute {
 pub struct ServiceRoutes {
     /// One entry a port.
     pub ports: Vec<PortRoute>,
+    /// `internalTrafficPolicy`: of connections to cluster addresses.
+    pub internal: TrafficPolicy,
+    /// `externalTrafficPolicy`: of connections to node ports and external addresses.
+    pub external: TrafficPolicy,
+    /// How long a client keeps its endpoint after its last connection (`sessionAffinity: ClientIP`).
+    pub affinity: Option<Duration>,
 }
+
+/// Three hours, Kubernetes' default of `sessionAffinityConfig.clientIP.timeoutSeconds`.
+const AFFINITY: Duration = Duration::from_secs(10_800);
 
 impl ServiceRoutes {
     /// The routes of a Service. Slices of other Services must not be among `slices`.
@@ -57,44 +97,69 @@ impl ServiceRoutes {
         if spec.type_.as_deref() == Some("ExternalName") {
             return Self::default();
         }
-        let addresses: Vec<IpAddr> = spec.cluster_ips.iter().flatten().filter_map(|ip| ip.parse().ok()).collect();
+        let addresses = parsed(spec.cluster_ips.iter().flatten());
+        // Headless Services have no addresses at all: their external ones are ignored.
+        let external = if addresses.is_empty() { Vec::new() } else { parsed(spec.external_ips.iter().flatten()) };
         let ports = spec.ports.iter().flatten();
-        Self { ports: ports.filter_map(|port| route(port, &addresses, slices.clone())).collect() }
+        Self {
+            ports: ports.filter_map(|port| route(port, &addresses, &external, slices.clone())).collect(),
+            internal: TrafficPolicy::parse(spec.internal_traffic_policy.as_deref()),
+            external: TrafficPolicy::parse(spec.external_traffic_policy.as_deref()),
+            affinity: affinity(spec),
+        }
     }
+}
+
+fn parsed<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
+    texts.filter_map(|ip| ip.parse().ok()).collect()
+}
+
+fn affinity(spec: &ServiceSpec) -> Option<Duration> {
+    if spec.session_affinity.as_deref() != Some("ClientIP") {
+        return None;
+    }
+    let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+    let seconds = config.and_then(|config| config.timeout_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    Some(seconds.map_or(AFFINITY, Duration::from_secs))
 }
 
 fn route<'a>(
     port: &ServicePort,
     addresses: &[IpAddr],
+    external: &[IpAddr],
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
 ) -> Option<PortRoute> {
     let number = u16::try_from(port.port).ok()?;
     let protocol = Protocol::parse(port.protocol.as_deref())?;
     let name = port.name.clone().unwrap_or_default();
-    let (mut ready, mut draining) = (BTreeSet::new(), BTreeSet::new());
+    let at_port = |ips: &[IpAddr]| ips.iter().map(|ip| SocketAddr::new(*ip, number)).collect();
+    Some(PortRoute {
+        protocol,
+        cluster: at_port(addresses),
+        external: at_port(external),
+        node_port: port.node_port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p > 0),
+        endpoints: endpoints(slices, &name, protocol),
+        name,
+    })
+}
+
+fn endpoints<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>, name: &str, protocol: Protocol) -> Vec<Backend> {
+    let mut found = BTreeMap::<SocketAddr, Backend>::new();
     for slice in slices {
-        let Some(target) = target(slice.ports.as_deref().unwrap_or_default(), &name, protocol) else { continue };
+        let Some(target) = target(slice.ports.as_deref().unwrap_or_default(), name, protocol) else { continue };
         for endpoint in slice.endpoints.iter().flatten() {
-            let at = endpoint
-                .addresses
-                .iter()
-                .filter_map(|ip| ip.parse().ok())
-                .map(|ip: IpAddr| SocketAddr::new(ip, target));
-            match state(endpoint) {
-                State::Ready => ready.extend(at),
-                State::Draining => draining.extend(at),
-                State::Out => {}
+            let Some(draining) = is_draining(endpoint) else { continue };
+            for ip in parsed(endpoint.addresses.iter()) {
+                let address = SocketAddr::new(ip, target);
+                let node = endpoint.node_name.as_deref().map(Into::into);
+                // An endpoint that moves to another slice is in both for a moment: what says that it is ready is newer or as good.
+                if found.get(&address).is_none_or(|known| known.draining && !draining) {
+                    found.insert(address, Backend { address, node, draining });
+                }
             }
         }
     }
-    let endpoints = if ready.is_empty() { draining } else { ready };
-    Some(PortRoute {
-        name,
-        protocol,
-        cluster: addresses.iter().map(|ip| SocketAddr::new(*ip, number)).collect(),
-        node_port: port.node_port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p > 0),
-        endpoints: endpoints.into_iter().collect(),
-    })
+    found.into_values().collect()
 }
 
 fn target(ports: &[EndpointPort], name: &str, protocol: Protocol) -> Option<u16> {
@@ -104,24 +169,13 @@ fn target(ports: &[EndpointPort], name: &str, protocol: Protocol) -> Option<u16>
     ports.iter().find(matches).and_then(|port| u16::try_from(port.port?).ok())
 }
 
-enum State {
-    Ready,
-    Draining,
-    Out,
-}
-
-/// KEP-1669: endpoints that terminate but still serve take traffic while nothing else is ready.
-fn state(endpoint: &Endpoint) -> State {
-    let conditions = endpoint.conditions.as_ref();
-    let flag =
-        |pick: fn(&k8s_openapi::api::discovery::v1::EndpointConditions) -> Option<bool>| conditions.and_then(pick);
-    if flag(|c| c.ready).unwrap_or(true) {
-        State::Ready
-    } else if flag(|c| c.serving).unwrap_or(false) && flag(|c| c.terminating).unwrap_or(false) {
-        State::Draining
-    } else {
-        State::Out
+/// Whether an endpoint terminates and still serves (KEP-1669); `None` when it is not to be used.
+fn is_draining(endpoint: &Endpoint) -> Option<bool> {
+    let conditions = endpoint.conditions.clone().unwrap_or_default();
+    if conditions.ready.unwrap_or(true) {
+        return Some(false);
     }
+    (conditions.serving.unwrap_or(false) && conditions.terminating.unwrap_or(false)).then_some(true)
 }
 
 #[cfg(test)]
@@ -154,21 +208,45 @@ mod tests {
     }
 
     #[test]
-    fn only_ready_endpoints_are_routed_to() {
+    fn what_serves_is_routed_to() {
         let slices = [
             slice(vec![endpoint("10.1.0.2", true, true, false), endpoint("10.1.0.1", true, true, false)]),
-            slice(vec![endpoint("10.1.0.3", false, false, false), endpoint("10.1.0.4", false, true, true)]),
+            slice(vec![
+                endpoint("10.1.0.3", false, false, false),
+                endpoint("10.1.0.4", false, true, true),
+                endpoint("10.1.0.5", false, false, true),
+                endpoint("10.1.0.1", false, true, true),
+            ]),
         ];
         let routes = ServiceRoutes::of(&service(), &slices);
         let port = &routes.ports[0];
-        assert_eq!(port.endpoints, ["10.1.0.1:8080".parse().unwrap(), "10.1.0.2:8080".parse().unwrap()]);
+        let told: Vec<_> = port.endpoints.iter().map(|one| (one.address.to_string(), one.draining)).collect();
+        let wanted = [("10.1.0.1:8080", false), ("10.1.0.2:8080", false), ("10.1.0.4:8080", true)];
+        assert_eq!(told, wanted.map(|(address, draining)| (address.to_owned(), draining)));
         assert_eq!(port.cluster, ["10.96.0.7:80".parse().unwrap()]);
         assert_eq!(port.node_port, Some(30080));
+        assert_eq!((routes.internal, routes.external, routes.affinity), Default::default());
     }
 
     #[test]
-    fn the_last_endpoints_serve_while_they_end() {
-        let slices = [slice(vec![endpoint("10.1.0.4", false, true, true), endpoint("10.1.0.5", false, false, true)])];
-        assert_eq!(ServiceRoutes::of(&service(), &slices).ports[0].endpoints, ["10.1.0.4:8080".parse().unwrap()]);
+    fn policies_affinity_and_external_addresses_are_read() {
+        let change = |patch: serde_json::Value| {
+            let spec =
+                serde_json::json!({"spec": {"clusterIPs": ["10.96.0.7"], "ports": [{"port": 53, "protocol": "UDP"}]}});
+            let mut service = spec;
+            service["spec"].as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
+            ServiceRoutes::of(&serde_json::from_value(service).unwrap(), &[])
+        };
+        let routes = change(serde_json::json!({
+            "externalIPs": ["192.0.2.4"], "internalTrafficPolicy": "Local", "externalTrafficPolicy": "Local",
+            "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 7}}
+        }));
+        assert_eq!(routes.ports[0].protocol, Protocol::Udp);
+        assert_eq!(routes.ports[0].external, ["192.0.2.4:53".parse().unwrap()]);
+        assert_eq!((routes.internal, routes.external), (TrafficPolicy::Local, TrafficPolicy::Local));
+        assert_eq!(routes.affinity, Some(Duration::from_secs(7)));
+        assert_eq!(change(serde_json::json!({"sessionAffinity": "ClientIP"})).affinity, Some(AFFINITY));
+        let headless = change(serde_json::json!({"clusterIPs": ["None"], "externalIPs": ["192.0.2.4"]}));
+        assert!(headless.ports[0].cluster.is_empty() && headless.ports[0].external.is_empty());
     }
 }

@@ -263,10 +263,10 @@ pub struct UpArgs {
     #[arg(long, value_enum, default_value_t = RuntimeKind::Process)]
     pub runtime: RuntimeKind,
     /// How many nodes to run.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=200))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=200))]
     pub nodes: u16,
     /// How many simulated nodes to run besides.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=16000))]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=16000))]
     pub sim_nodes: u16,
     /// Files of objects to make once the cluster is ready.
     #[arg(long, value_name = "FILE")]

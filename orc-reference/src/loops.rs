@@ -12,7 +12,7 @@ use orc_api::certificates::Authority;
 use orc_api::identity::service_account::Signer;
 use orc_api::{ApiService, Identity, Registry};
 use orc_core::env::{System, Task};
-use orc_net::{Userspace, UserspaceConfig};
+use orc_net::{LocalNode, Userspace, UserspaceConfig};
 use orc_reconcile::CancellationToken;
 use orc_reconcile::controllers::{self, ControllersConfig};
 use orc_reconcile::election::{self, ElectionConfig, Standing};
@@ -68,12 +68,14 @@ pub fn network_env(plane: &ControlPlane) -> Env {
     parts_env(plane, "kube-proxy")
 }
 
-/// Starts the routing of Services. `served` are cluster addresses that something else in this process answers at.
+/// Starts the routing of Services. `served` are cluster addresses that something else in this process answers at, `local` the
+/// nodes of this process.
 pub fn start_router(
     plane: &ControlPlane,
     net: &NodeNet,
     env: &Env,
     served: Vec<IpAddr>,
+    local: Vec<LocalNode>,
     stop: &CancellationToken,
 ) -> Task {
     let data_plane = Userspace::new(UserspaceConfig {
@@ -81,6 +83,8 @@ pub fn start_router(
         node_address: Ipv4Addr::UNSPECIFIED,
         cluster_addresses: net.services,
         served,
+        nodes: local,
+        clock: plane.system.clock.clone(),
         spawn: plane.system.spawn.clone(),
     });
     progress::started("services", "user-space routing");

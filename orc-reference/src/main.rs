@@ -8,6 +8,7 @@ mod aggregation;
 mod args;
 mod backup;
 mod board;
+mod cells;
 mod certificates;
 mod client;
 mod control_plane;

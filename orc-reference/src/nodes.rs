@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::Node;
 use orc_api::Identity;
 use orc_core::ApiError;
 use orc_core::env::Task;
-use orc_net::Listen;
 use orc_net::dns::DnsServer;
+use orc_net::{Listen, LocalNode};
 use orc_reconcile::CancellationToken;
 use orc_runtime::agent::{Agent, AgentConfig, stop_pods};
 use orc_runtime::pod_net::{Cidr, InstanceId, Network};
@@ -135,6 +135,18 @@ impl NodeNet {
         self.ranges.node(1).ok().map(|range| range.gateway())
     }
 
+    /// The first nodes by number, as the routing of Services knows them.
+    ///
+    /// # Errors
+    /// As [`PodRanges::node`].
+    pub fn local(&self, count: u16) -> anyhow::Result<Vec<LocalNode>> {
+        let node = |number| {
+            let range = self.ranges.node(number)?;
+            Ok(LocalNode { name: format!("node-{number}"), range: (range.gateway(), range.prefix()) })
+        };
+        (1..=count).map(node).collect()
+    }
+
     /// The range that all pod networks are cut from.
     pub fn pod_range(&self) -> (Ipv4Addr, u8) {
         (self.ranges.base, 16)
@@ -153,6 +165,10 @@ pub struct OnHost(pub HostPorts);
 impl Listen for OnHost {
     async fn listen_on_host(&self, address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
         self.0.listen_tcp(address).await
+    }
+
+    async fn bind_on_host(&self, address: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
+        self.0.bind_udp(address).await
     }
 }
 

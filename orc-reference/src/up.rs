@@ -67,7 +67,7 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
         let env = loops::network_env(&plane);
         dns = dns::start(&plane, &net, &env, &args).await?;
         let served = dns.iter().map(|server| server.address().ip()).collect();
-        loops.push(loops::start_router(&plane, &net, &env, served, &stop));
+        loops.push(loops::start_router(&plane, &net, &env, served, net.local(args.nodes)?, &stop));
     }
     loops.extend(endpoints(&plane, &args.cluster, inside.map(|port| SocketAddr::new(gateway, port))));
     let nodes = nodes::start(&args, &plane, &net, &entered, dns.as_ref(), &dialer, &stop).await?;

@@ -125,6 +125,12 @@ fn bad_flags_are_refused() {
         assert!(!output.status.success(), "{flags:?}");
         assert!(text(&output.stderr).contains("error"), "{flags:?}");
     }
+    for (flag, value) in [("--nodes", "-1"), ("--sim-nodes", "-5"), ("--sim-nodes", "16001"), ("--sim-nodes", "many")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_orc")).args(["up", flag, value]).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(flag) && said.contains(value), "{said}");
+        assert!(said.contains("is not in 0..=") || said.contains("invalid digit"), "{said}");
+    }
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
     fs::write(&tokens, "only-one-column\n").unwrap();

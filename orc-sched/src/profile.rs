@@ -26,6 +26,15 @@ impl Profile {
         Self { name: name.into(), plugins: Vec::new(), points: Points::defaults() }
     }
 
+    /// Puts a plugin in the place of the one with its name, with that one's weight. Without one of the name, nothing changes.
+    #[must_use]
+    pub fn instead(mut self, plugin: impl Plugin) -> Self {
+        if let Some((own, _)) = self.plugins.iter_mut().find(|(own, _)| own.name() == plugin.name()) {
+            *own = Arc::new(plugin);
+        }
+        self
+    }
+
     /// Adds a plugin. A weight of 0 lets it filter only.
     pub fn with(mut self, plugin: impl Plugin, weight: i64) -> Self {
         self.plugins.push((Arc::new(plugin), weight));
@@ -68,7 +77,7 @@ impl Default for Profile {
             .with(plugins::VolumeZone, 0)
             .with(plugins::PodTopologySpread::default(), 2)
             .with(plugins::InterPodAffinity::default(), 2)
-            .with(plugins::DynamicResources, 0)
+            .with(plugins::DynamicResources::default(), 0)
             .with(plugins::NodeResourcesBalancedAllocation::default(), 1)
             .with(plugins::ImageLocality, 1)
     }

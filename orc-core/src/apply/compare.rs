@@ -46,21 +46,15 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut 
     if old.is_some() && old == new {
         return;
     }
+    match (old, new) {
+        (None, Some(new)) => return out.added.put(path, whole(new, place)),
+        (Some(old), None) => return out.removed.put(path, whole(old, place)),
+        _ => {}
+    }
     let build = place.build();
-    let leaf = match build {
-        Build::Leaf => true,
-        Build::List(_) => empty(old) && empty(new) || !fits(old, new, Value::is_array),
-        Build::Struct(_) | Build::Object(_) | Build::Map(_) => {
-            empty(old) && empty(new) || !fits(old, new, Value::is_object)
-        }
-        Build::Guess => empty(old) && empty(new) || !fits(old, new, Value::is_object),
-    };
-    if leaf {
-        if let (Some(old), Some(new)) = (old, new) {
-            debug_assert_ne!(old, new, "equal values were left above");
-            out.modified.insert(path);
-            return;
-        }
+    if is_leaf(build, old, new) {
+        debug_assert_ne!(old, new, "equal values were left above");
+        out.modified.insert(path);
     } else {
         match build {
             Build::List(field) => {
@@ -89,11 +83,37 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut 
             }
         }
     }
-    match (old, new) {
-        (None, Some(_)) => out.added.insert(path),
-        (Some(_), None) => out.removed.insert(path),
-        _ => {}
+}
+
+/// Whether what is there of the two is one value, whatever is in it.
+fn is_leaf(build: Build<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
+    match build {
+        Build::Leaf => true,
+        Build::List(_) => empty(old) && empty(new) || !fits(old, new, Value::is_array),
+        Build::Struct(_) | Build::Object(_) | Build::Map(_) | Build::Guess => {
+            empty(old) && empty(new) || !fits(old, new, Value::is_object)
+        }
     }
+}
+
+/// Everything below a value that is only in one of the states. Most of a new object is such a value, so no path is walked twice.
+fn whole(value: &Value, place: Place<'_>) -> FieldSet {
+    let build = place.build();
+    if is_leaf(build, None, Some(value)) {
+        return FieldSet::default();
+    }
+    let parts: Vec<(Element, FieldSet)> = match build {
+        Build::List(field) => {
+            let items = by_identity(field, Some(value)).into_iter();
+            items.map(|(element, item)| (element, whole(item, field.item()))).collect()
+        }
+        build => {
+            let members = value.as_object().into_iter().flatten();
+            let known = members.filter_map(|(name, value)| Some((name, whole(value, member(build, name)?))));
+            known.map(|(name, set)| (Element::Field(name.clone()), set)).collect()
+        }
+    };
+    FieldSet::of(parts)
 }
 
 fn empty(value: Option<&Value>) -> bool {

@@ -141,8 +141,10 @@ impl Managers {
         let entry = |(manager, managed): (&Manager, &Managed)| {
             let mut out = json!({
                 "manager": manager.name, "operation": if manager.applies { "Apply" } else { "Update" },
-                "apiVersion": managed.api_version, "fieldsType": "FieldsV1", "fieldsV1": managed.set.encode(),
+                "apiVersion": managed.api_version, "fieldsType": "FieldsV1",
             });
+            // Not in the macro, which would copy it.
+            out["fieldsV1"] = managed.set.encode();
             if let Some(time) = &managed.time {
                 out["time"] = time.as_str().into();
             }
@@ -173,7 +175,7 @@ impl Managers {
     ) -> Result<(), Needed> {
         let changes = Changes::between(old, new, reach, self.versions())?;
         self.give_up(&changes, None);
-        let taken = nobodys(changes.taken(reach.api_version));
+        let taken = nobodys(changes.into_taken());
         if taken.is_empty() {
             return Ok(());
         }

@@ -17,6 +17,30 @@ pub struct FieldSet {
 }
 
 impl FieldSet {
+    /// Members with what is below each of them.
+    pub(super) fn of(parts: Vec<(Element, Self)>) -> Self {
+        let members = parts.iter().map(|(element, _)| element.clone()).collect();
+        let children = parts.into_iter().filter(|(_, below)| *below != Self::default()).collect();
+        Self { members, children }
+    }
+
+    /// Puts a path in, and what is below it, of which there must be nothing yet.
+    pub(super) fn put(&mut self, path: &[Element], below: Self) {
+        match path {
+            [] => self.take(below),
+            [last] => {
+                self.members.insert(last.clone());
+                if below != Self::default() {
+                    self.children.insert(last.clone(), below);
+                }
+            }
+            [first, rest @ ..] => match self.children.get_mut(first) {
+                Some(child) => child.put(rest, below),
+                None => self.children.entry(first.clone()).or_default().put(rest, below),
+            },
+        }
+    }
+
     /// Puts a path in.
     pub fn insert(&mut self, path: &[Element]) {
         match path {

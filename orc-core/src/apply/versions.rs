@@ -104,6 +104,11 @@ impl Changes {
         self.all.get(api_version)
     }
 
+    /// What the write set, as the spoken version has it.
+    pub(super) fn into_taken(mut self) -> FieldSet {
+        self.all.remove(&self.own).map(|changes| changes.modified.union(changes.added)).unwrap_or_default()
+    }
+
     /// What the write set, as a version has it.
     pub(super) fn taken(&self, api_version: &str) -> FieldSet {
         self.of(api_version).map(|changes| changes.modified.clone().union(changes.added.clone())).unwrap_or_default()

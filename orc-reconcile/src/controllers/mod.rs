@@ -22,6 +22,7 @@ mod persistent_volumes;
 mod quota;
 mod replicaset;
 mod replication;
+mod resource_claim;
 mod statefulset;
 mod support;
 mod token;
@@ -54,6 +55,7 @@ pub use persistent_volumes::{LOCAL_PATH, LocalVolumes, persistent_volume_binder}
 pub use quota::resource_quota;
 pub use replicaset::replicaset;
 pub use replication::replication_controller;
+pub use resource_claim::resource_claim;
 pub use statefulset::stateful_set;
 pub use token::{AccountToken, TOKEN_CONTROLLER, TokenSigner, service_account_token};
 pub use ttl::ttl_after_finished;
@@ -135,6 +137,7 @@ pub fn all(env_for: impl Fn(&str) -> Env, config: ControllersConfig) -> Vec<Runn
         make("cronjob-controller", &cron_job),
         make("disruption-controller", &|env| disruption(env, kinds.clone())),
         make("ttl-after-finished-controller", &ttl_after_finished),
+        make("resource-claim-controller", &resource_claim),
         make("pvc-protection-controller", &pvc_protection),
         make("pv-protection-controller", &pv_protection),
         make("persistent-volume-binder", &|env| persistent_volume_binder(env, config.local_volumes.clone())),

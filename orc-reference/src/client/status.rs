@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Client;
 use crate::args::{StatusArgs, StatusOutput};
+use crate::cells::{Cell, aligned};
 use crate::status::PATH;
 
 const BOLD: Style = Style::new().bold();
@@ -35,7 +36,7 @@ pub async fn run(args: StatusArgs) -> anyhow::Result<()> {
 fn text(status: &Value) -> String {
     let mut out = head(status);
     out.push('\n');
-    out.push_str(&table(&loops(status)));
+    out.push_str(&aligned(&loops(status)));
     out
 }
 
@@ -93,9 +94,6 @@ fn phase_text(phase: &str, count: &Value) -> String {
     format!("{style}{count} {phase}{style:#}")
 }
 
-/// A cell, and how it is shown.
-type Cell = (String, Style);
-
 fn loops(status: &Value) -> Vec<Vec<Cell>> {
     let names = ["LOOP", "LAST RUN", "TOOK", "DEPTH", "OLDEST", "RUNS", "ERRORS", "RETRIES", "LAST ERROR"];
     let mut lines = vec![names.map(|name| (name.to_owned(), BOLD)).to_vec()];
@@ -124,22 +122,6 @@ fn loops(status: &Value) -> Vec<Vec<Cell>> {
         ]);
     }
     lines
-}
-
-fn table(lines: &[Vec<Cell>]) -> String {
-    let columns = lines.first().map_or(0, Vec::len);
-    let widths: Vec<usize> =
-        (0..columns).map(|at| lines.iter().map(|line| line[at].0.chars().count()).max().unwrap_or_default()).collect();
-    let mut out = String::new();
-    for line in lines {
-        let cells = line.iter().zip(&widths).enumerate().map(|(at, ((cell, style), width))| {
-            let pad = if at + 1 == columns { String::new() } else { " ".repeat(width - cell.chars().count()) };
-            if cell.is_empty() { pad } else { format!("{style}{cell}{style:#}{pad}") }
-        });
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 /// A time as kubectl shows ages, two parts at most.

@@ -4,6 +4,8 @@ use anstyle::{AnsiColor, Style};
 use orc_sched::Explanation;
 use orc_sched::engine::NodeExplanation;
 
+use crate::cells::{Cell, aligned};
+
 /// Warnings.
 pub const WARN: Style = AnsiColor::Yellow.on_default();
 const BOLD: Style = Style::new().bold();
@@ -13,8 +15,6 @@ const BAD: Style = AnsiColor::Red.on_default();
 /// Nodes that are shown of each sort; of more, the data tells.
 const SHOWN: usize = 40;
 
-type Cell = (String, Style);
-
 /// The decision, the nodes that will do with their scores, the others with the reasons.
 pub fn text(explanation: &Explanation, held: Option<&str>) -> String {
     let mut out = head(explanation, held);
@@ -22,11 +22,11 @@ pub fn text(explanation: &Explanation, held: Option<&str>) -> String {
         explanation.nodes.iter().partition(|node| node.refused.is_empty());
     fit.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.node.cmp(&b.node)));
     if !fit.is_empty() {
-        out += &format!("\n{}", table(&scores(&fit, explanation.decision.as_deref().ok())));
+        out += &format!("\n{}", aligned(&scores(&fit, explanation.decision.as_deref().ok())));
         out += &more(fit.len());
     }
     if !refused.is_empty() {
-        out += &format!("\n{}", table(&reasons(&refused)));
+        out += &format!("\n{}", aligned(&reasons(&refused)));
         out += &more(refused.len());
     }
     out
@@ -86,22 +86,6 @@ fn reasons(nodes: &[&NodeExplanation]) -> Vec<Vec<Cell>> {
         }
     }
     lines
-}
-
-fn table(lines: &[Vec<Cell>]) -> String {
-    let columns = lines.first().map_or(0, Vec::len);
-    let width = |at: usize| lines.iter().map(|line| line[at].0.chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for line in lines {
-        let cells = line.iter().zip(&widths).enumerate().map(|(at, ((cell, style), width))| {
-            let pad = if at + 1 == columns { String::new() } else { " ".repeat(width - cell.chars().count()) };
-            if cell.is_empty() { pad } else { format!("{style}{cell}{style:#}{pad}") }
-        });
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 #[cfg(test)]

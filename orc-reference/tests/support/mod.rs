@@ -36,6 +36,8 @@ pub fn is_root() -> bool {
 pub struct Cluster {
     pub folder: TempDir,
     pub url: String,
+    /// What the last start wrote to standard output before its ready line.
+    pub said: String,
     process: Child,
     user: As,
     listen: SocketAddr,
@@ -68,7 +70,8 @@ impl Cluster {
         let listen = free_address();
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let process = spawn(user, &binary, folder.path(), listen, &flags);
-        let mut cluster = Self { folder, url: String::new(), process, user, listen, flags, _alone: alone };
+        let (url, said) = Default::default();
+        let mut cluster = Self { folder, url, said, process, user, listen, flags, _alone: alone };
         cluster.url = cluster.wait_ready();
         cluster
     }
@@ -85,6 +88,7 @@ impl Cluster {
         let mut seen = Vec::new();
         while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             if let Some(rest) = line.strip_prefix("ready: ") {
+                self.said = seen.join("\n");
                 return rest.split(' ').next().unwrap().to_owned();
             }
             seen.push(line);

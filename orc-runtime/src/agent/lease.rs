@@ -63,23 +63,21 @@ async fn again(context: &Context) {
     }
 }
 
-/// Renews the leases of many nodes in one task until `stop`: for fleets of simulated nodes.
+/// Renews the leases of many nodes in one task until `stop`: for fleets of simulated nodes. The leases of a round are spread
+/// over its ten seconds, as those of kubelets are that started at different times; a round that takes longer is followed by
+/// the next one at once.
 pub async fn renew_all(env: Env, nodes: Vec<String>, stop: CancellationToken) {
     loop {
         let begun = env.clock.now();
-        let renewed = stream::iter(&nodes).for_each_concurrent(AT_ONCE, |node| {
-            let env = &env;
+        let after = |wait| begun.checked_add(wait).unwrap_or(begun);
+        let turns = stream::iter(&nodes).enumerate().then(|(place, node)| {
+            let (env, at) = (&env, after(turn(place, nodes.len())));
             async move {
-                match renew(env, node).await {
-                    // Its agent has not registered it yet, or somebody deleted it: the next round looks again.
-                    Err(error) if error.is_not_found() => {
-                        tracing::debug!(%node, "there is no such node to keep a lease for")
-                    }
-                    Err(error) => tracing::warn!(%node, %error, "the node's lease could not be renewed"),
-                    Ok(()) => {}
-                }
+                env.clock.sleep_until(at).await;
+                node
             }
         });
+        let renewed = turns.for_each_concurrent(AT_ONCE, |node| renew_of_fleet(&env, node));
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -88,8 +86,23 @@ pub async fn renew_all(env: Env, nodes: Vec<String>, stop: CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = env.clock.sleep_until(begun.checked_add(EVERY).unwrap_or(begun)) => {}
+            () = env.clock.sleep_until(after(EVERY)) => {}
         }
+    }
+}
+
+/// When in a round the lease at a place among so many has its turn.
+fn turn(place: usize, count: usize) -> Duration {
+    let part = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    EVERY * part(place) / part(count).max(1)
+}
+
+async fn renew_of_fleet(env: &Env, node: &str) {
+    match renew(env, node).await {
+        // Its agent has not registered it yet, or somebody deleted it: the next round looks again.
+        Err(error) if error.is_not_found() => tracing::debug!(%node, "there is no such node to keep a lease for"),
+        Err(error) => tracing::warn!(%node, %error, "the node's lease could not be renewed"),
+        Ok(()) => {}
     }
 }
 

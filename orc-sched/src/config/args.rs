@@ -26,7 +26,7 @@ pub(super) fn fill(catalogue: &mut Catalogue) {
     catalogue.add("NodeVolumeLimits", none(NodeVolumeLimits));
     catalogue.add("VolumeZone", none(VolumeZone));
     catalogue.add("ImageLocality", none(ImageLocality));
-    catalogue.add("DynamicResources", none(DynamicResources));
+    catalogue.add("DynamicResources", none(DynamicResources::default()));
     catalogue.add("VolumeBinding", |args| {
         let read: VolumeBindingArgs = typed(args)?;
         if read.bind_timeout_seconds.is_some_and(|seconds| seconds < 0) {

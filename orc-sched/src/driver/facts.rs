@@ -10,14 +10,16 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceSlice};
 use k8s_openapi::api::storage::v1::{CSINode, CSIStorageCapacity, StorageClass};
 use orc_core::env::{Clock, Task};
-use orc_core::{ApiError, Object};
+use orc_core::error::Details;
+use orc_core::{ApiError, Object, Reason};
 use orc_store::{Api, Env, ObjectClient};
 use tokio::sync::mpsc;
 
+use super::devices;
 use super::watch::{Seen, Watched};
 use crate::engine::{Event, Reservation};
-use crate::facts::{Fact, Read, gone};
-use crate::plugins::SELECTED_NODE;
+use crate::facts::{Fact, FactKey, Facts, Read, gone};
+use crate::plugins::{SELECTED_NODE, is_bound};
 use crate::pod::PodInfo;
 use crate::points::PreBind;
 
@@ -125,7 +127,7 @@ pub struct WriteFacts;
 
 #[async_trait]
 impl PreBind for WriteFacts {
-    async fn pre_bind(&self, client: &Arc<dyn ObjectClient>, _: &PodInfo, to: &Reservation) -> Result<(), ApiError> {
+    async fn pre_bind(&self, client: &Arc<dyn ObjectClient>, pod: &PodInfo, to: &Reservation) -> Result<(), ApiError> {
         for (key, fact) in &to.facts {
             match &**fact {
                 Fact::Claim(_) => {
@@ -144,8 +146,7 @@ impl PreBind for WriteFacts {
                         .await?;
                 }
                 Fact::DeviceClaim(claim) => {
-                    let api: Api<ResourceClaim> = Api::namespaced(client.clone(), key.namespace.clone());
-                    api.modify_status(&key.name, |there| there.status.clone_from(&claim.status)).await?;
+                    devices::write(&Api::namespaced(client.clone(), key.namespace.clone()), claim, pod).await?;
                 }
                 _ => {}
             }
@@ -153,7 +154,26 @@ impl PreBind for WriteFacts {
         let waiting = to.facts.iter().find(|(_, fact)| matches!(&**fact, Fact::Claim(_) | Fact::Volume(_)));
         match waiting {
             None => Ok(()),
-            Some((key, _)) => Err(ApiError::unavailable(format!("waiting for the volume of {} to be bound", key.name))),
+            Some((key, _)) => Err(waits(key)),
         }
     }
+}
+
+/// The resource that an answer names when a pod waits for a volume.
+const CLAIMS: &str = "persistentvolumeclaims";
+
+fn waits(key: &FactKey) -> ApiError {
+    let details = Details { name: key.name.to_string(), kind: CLAIMS.to_owned(), ..Details::default() };
+    ApiError::unavailable(format!("waiting for the volume of {} to be bound", key.name)).with_details(details)
+}
+
+/// Whether a pod goes on once its claim has a volume: nothing failed.
+pub(super) fn waits_for_volume(error: &ApiError) -> bool {
+    error.reason() == Reason::ServiceUnavailable && error.details().is_some_and(|details| details.kind == CLAIMS)
+}
+
+/// Whether the claims of a pod have their volumes, as far as has been heard.
+pub(super) fn has_volumes(facts: &Facts, pod: &PodInfo) -> bool {
+    let namespace = pod.key.namespace.clone().unwrap_or_default();
+    pod.claims.iter().filter_map(|claim| facts.claim(&namespace, &claim.name)).all(is_bound)
 }

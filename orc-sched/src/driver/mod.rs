@@ -9,6 +9,7 @@
 
 mod binder;
 mod config;
+mod devices;
 mod events;
 mod evict;
 mod exposition;

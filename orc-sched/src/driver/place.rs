@@ -5,12 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use orc_core::{ApiError, Name};
 
+use super::facts::{has_volumes, waits_for_volume};
 use super::metrics::Ended;
 use super::report::Report;
 use super::run::Scheduler;
 use super::way;
 use crate::engine::Reservation;
-use crate::plugin::Hint;
+use crate::facts::FactKind;
+use crate::plugin::{Hint, Plugin as _};
+use crate::plugins::VolumeBinding;
 use crate::pod::PodInfo;
 
 /// The outcome of a way to the API.
@@ -84,6 +87,7 @@ impl Scheduler {
                 self.status.0.lock().bound += 1;
                 self.reporter.tell(Report::scheduled(pod, reservation.node));
             }
+            Err(error) if waits_for_volume(&error) => self.await_volumes(&reservation, &pod),
             Err(error) => {
                 self.ended(Ended::Error, &pod, began);
                 self.bind_failed(&reservation, pod, &error);
@@ -120,5 +124,20 @@ impl Scheduler {
         }
         let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
         self.reporter.tell(Report::failed(pod, message));
+    }
+
+    /// Parks a pod until its claims have their volumes. There is nothing to tell: the claims' own events do.
+    fn await_volumes(&mut self, reservation: &Reservation, pod: &PodInfo) {
+        if !self.engine.forget(reservation) {
+            return;
+        }
+        self.hints.insert(Hint::PodLeft);
+        self.wake();
+        self.queue.park(&pod.uid, vec![VolumeBinding.name()], self.env.clock.now());
+        // The news of the claim may have come before this answer.
+        if has_volumes(self.engine.view().facts(), pod) {
+            self.hints.insert(Hint::Fact(FactKind::Claim));
+            self.wake();
+        }
     }
 }

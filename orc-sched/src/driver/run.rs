@@ -153,7 +153,32 @@ impl Scheduler {
         }
     }
 
+    /// Whether the head of a pod says all there is to know, so that the pod need not be read: another scheduler's pod that waits, or
+    /// our own decision that came true.
+    fn is_told_by_head(&mut self, stored: &Stored) -> bool {
+        let head = &stored.head;
+        let (scheduler, node) = (head.field("spec.schedulerName"), head.field("spec.nodeName"));
+        if node.is_empty() {
+            return !scheduler.is_empty() && self.engine.profile(scheduler).is_none();
+        }
+        let Some((pod, assumed)) = self.engine.assumed(&head.uid) else { return false };
+        let labels = pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let same = assumed.as_str() == node
+            && head.deletion.is_none()
+            && head.generation == pod.generation
+            && head.field("status.phase") == "Pending"
+            && head.labels.iter().eq(labels);
+        if same {
+            self.queue.remove(&head.uid);
+            self.engine.confirm(&head.uid);
+        }
+        same
+    }
+
     fn pod(&mut self, stored: &Stored) {
+        if self.is_told_by_head(stored) {
+            return;
+        }
         let pod = match stored.view::<Pod>() {
             Ok(pod) => Arc::new(PodInfo::of(&pod)),
             Err(error) => {

@@ -4,9 +4,8 @@
 //! as spreading, and scores relative to the highest. Nodes of equal classes and equal relative raw scores are one group.
 //! However many nodes a placed pod may concern, such as all of a zone, only the groups are gone through.
 
-use std::collections::HashMap;
-
 use super::ranks::Ranks;
+use crate::view::ByName;
 
 /// Nodes with one key.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(super) struct Group {
 /// All groups of a sheet.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    by_key: HashMap<Box<[i64]>, u32>,
+    by_key: ByName<Box<[i64]>, u32>,
     list: Vec<Group>,
     free: Vec<u32>,
 }

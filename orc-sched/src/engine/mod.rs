@@ -160,6 +160,20 @@ impl Engine {
         self.view.placed(uid).is_some()
     }
 
+    /// What is assumed of a pod that was decided about and is not known to be bound yet, with its node.
+    pub fn assumed(&self, uid: &str) -> Option<(&PodInfo, &Name)> {
+        let placed = self.view.placed(uid).filter(|placed| placed.assumed)?;
+        Some((&placed.pod, &placed.node))
+    }
+
+    /// Takes what is assumed of a pod as having come true. Other pods are told nothing, since nothing looks different to them.
+    pub fn confirm(&mut self, uid: &str) {
+        let assumed = self.view.placed(uid).filter(|placed| placed.assumed);
+        if let Some((pod, node)) = assumed.map(|placed| (placed.pod.clone(), placed.node.clone())) {
+            self.place(&pod, &node);
+        }
+    }
+
     /// Keeps room on a node for a pod that waits for others to leave: pods of lower priority do not get it. A pod that has a
     /// node needs none.
     pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: &Name) {

@@ -3,7 +3,7 @@
 //! They count from the moment a pod is assumed, so that the next decision does not give the same away again. The driver writes
 //! them before it binds. News of such an object are put aside until they carry what was assumed, as they tell of a state before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use orc_core::Name;
@@ -19,6 +19,8 @@ pub(super) struct Reserved {
     by_pod: HashMap<Name, Vec<FactKey>>,
     /// The last news of each, put aside.
     news: BTreeMap<FactKey, Option<Arc<Fact>>>,
+    /// Those that pods have which are on their nodes, until news carry them: nobody takes these back.
+    settled: BTreeSet<FactKey>,
 }
 
 impl Engine {
@@ -53,15 +55,21 @@ impl Engine {
                 return Vec::new();
             }
             self.reserved.news.remove(key);
+            self.reserved.settled.remove(key);
         }
         let before = self.view.swap_fact(key, fact.clone());
         if before == fact { Vec::new() } else { vec![Hint::Fact(key.kind)] }
     }
 
-    /// Goes back to what was last heard of the facts assumed for a pod.
+    /// Goes back to what was last heard of the facts assumed for a pod. What is assumed for another pod as well stays, without
+    /// the one that leaves.
     pub(super) fn release(&mut self, uid: &Name) {
         for key in self.reserved.by_pod.remove(uid).unwrap_or_default() {
-            if let Some(news) = self.reserved.news.remove(&key) {
+            let held = self.reserved.by_pod.values().any(|keys| keys.contains(&key));
+            if held || self.reserved.settled.contains(&key) {
+                let left = self.view.facts().get(&key).and_then(|fact| without(fact, uid));
+                left.map(|fact| self.view.swap_fact(&key, Some(Arc::new(fact))));
+            } else if let Some(news) = self.reserved.news.remove(&key) {
                 self.view.swap_fact(&key, news);
             }
         }
@@ -69,19 +77,30 @@ impl Engine {
 
     /// The facts of a pod need no longer be taken back: it is on its node.
     pub(super) fn settle_facts(&mut self, uid: &Name) {
-        self.reserved.by_pod.remove(uid);
+        let keys = self.reserved.by_pod.remove(uid).unwrap_or_default();
+        let waiting = keys.into_iter().filter(|key| self.reserved.news.contains_key(key));
+        self.reserved.settled.extend(waiting);
     }
+}
+
+/// A device claim without one of its users; `None` for other facts.
+fn without(fact: &Fact, uid: &str) -> Option<Fact> {
+    let Fact::DeviceClaim(claim) = fact else { return None };
+    let mut claim = claim.clone();
+    let users = claim.status.as_mut().and_then(|status| status.reserved_for.as_mut());
+    users.into_iter().for_each(|users| users.retain(|user| user.uid != *uid));
+    Some(Fact::DeviceClaim(claim))
 }
 
 /// Whether news of an object have in them what was assumed of it.
 fn carries(new: &Fact, assumed: &Fact) -> bool {
     match (new, assumed) {
         (Fact::DeviceClaim(new), Fact::DeviceClaim(assumed)) => {
-            let of = |claim: &k8s_openapi::api::resource::v1::ResourceClaim| {
-                let status = claim.status.clone().unwrap_or_default();
-                (status.allocation.is_some(), status.reserved_for.map_or(0, |users| users.len()))
-            };
-            of(new) >= of(assumed)
+            // Another claim of the name is news in any case.
+            let (now, then) = (new.status.clone().unwrap_or_default(), assumed.status.clone().unwrap_or_default());
+            let (now_used, then_used) = (now.reserved_for.unwrap_or_default(), then.reserved_for.unwrap_or_default());
+            new.metadata.uid != assumed.metadata.uid
+                || (now.allocation == then.allocation && then_used.iter().all(|user| now_used.contains(user)))
         }
         (Fact::Volume(new), Fact::Volume(_)) => new.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some()),
         (Fact::Claim(new), Fact::Claim(_)) => {

@@ -1,12 +1,10 @@
 //! Sheets by signature, a bounded number of them.
 
-use std::collections::HashMap;
-
 use super::sheet::{Scratch, Sheet};
 use crate::plugin::Fragment;
 use crate::pod::PodInfo;
 use crate::profile::Profile;
-use crate::view::View;
+use crate::view::{ByName, View};
 
 /// How many signatures are kept. Pods of one workload share one, and the least recently used goes first.
 const KEPT: usize = 64;
@@ -18,7 +16,7 @@ const LEAST: usize = 4;
 /// The sheets of a profile.
 #[derive(Default)]
 pub(super) struct Sheets {
-    by_signature: HashMap<Vec<u8>, usize>,
+    by_signature: ByName<Vec<u8>, usize>,
     kept: Vec<(Vec<u8>, Sheet, u64)>,
     /// The sheet of a pod that is unlike any other; not kept for the next.
     alone: Sheet,

@@ -137,9 +137,14 @@ impl Facts {
 
     /// All facts of a sort.
     pub fn all(&self, kind: FactKind) -> impl Iterator<Item = (&FactKey, &Fact)> {
+        self.shared(kind).map(|(key, fact)| (key, &**fact))
+    }
+
+    /// All facts of a sort, to be kept.
+    pub fn shared(&self, kind: FactKind) -> impl Iterator<Item = (&FactKey, &Arc<Fact>)> {
         let first = FactKey::new(kind, "", "");
         let found = self.0.range((Bound::Included(first), Bound::Unbounded));
-        found.take_while(move |(key, _)| key.kind == kind).map(|(key, fact)| (key, &**fact))
+        found.take_while(move |(key, _)| key.kind == kind)
     }
 
     /// The labels of a namespace.

@@ -16,7 +16,8 @@ mod volumes;
 
 pub use affinity::NodeAffinity;
 pub use balanced::NodeResourcesBalancedAllocation;
-pub use devices::DynamicResources;
+pub use devices::{DeviceSelector, DeviceSelectors, DynamicResources};
+pub(crate) use devices::MOST_PODS;
 pub use fit::{NodeResourcesFit, Strategy, Weighed};
 pub use images::ImageLocality;
 pub use inter_pod::InterPodAffinity;
@@ -25,6 +26,7 @@ pub use ports::NodePorts;
 pub use spread::{PodTopologySpread, SpreadDefault, SpreadDefaults};
 pub use taints::TaintToleration;
 pub use unschedulable::NodeUnschedulable;
+pub(crate) use volumes::is_bound;
 pub use volumes::{NodeVolumeLimits, VolumeBinding, VolumeRestrictions, VolumeZone};
 
 /// The annotation of a claim with the node that its volume is to be made for.

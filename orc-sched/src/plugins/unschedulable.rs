@@ -11,6 +11,9 @@ use crate::view::{Change, View};
 pub struct NodeUnschedulable;
 
 fn tolerates(pod: &PodInfo) -> bool {
+    if pod.tolerations.is_empty() {
+        return false;
+    }
     let taint = Taint { key: "node.kubernetes.io/unschedulable".into(), value: "".into(), effect: Effect::NoSchedule };
     pod.tolerations.iter().any(|toleration| toleration.tolerates(&taint))
 }

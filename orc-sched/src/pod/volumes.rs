@@ -1,6 +1,6 @@
 //! Claims, disks and devices that a pod names.
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Pod, PodResourceClaim, PodSpec, Volume};
 use orc_core::Name;
 
 /// A persistent volume claim that a pod uses.
@@ -35,6 +35,8 @@ pub struct DeviceRef {
     pub name: Name,
     /// The `ResourceClaim`, in the pod's namespace; `None` while one of a template has not been made.
     pub claim: Option<Name>,
+    /// Whether it is made for the pod from a template; such a claim must be owned by the pod.
+    pub template: bool,
 }
 
 pub(super) fn claims(pod: &Pod, spec: &PodSpec) -> Vec<ClaimRef> {
@@ -77,15 +79,18 @@ fn disk(volume: &Volume) -> Option<Disk> {
 
 pub(super) fn devices(pod: &Pod, spec: &PodSpec) -> Vec<DeviceRef> {
     let made = pod.status.as_ref().and_then(|status| status.resource_claim_statuses.as_ref());
-    let of_template = |name: &str| {
-        let status = made.into_iter().flatten().find(|status| status.name == *name)?;
-        status.resource_claim_name.as_ref().map(Name::new)
+    let of_template = |name: &str| made.into_iter().flatten().find(|status| status.name == *name);
+    let one = |claim: &PodResourceClaim| {
+        let name = Name::new(&claim.name);
+        if let Some(own) = &claim.resource_claim_name {
+            return Some(DeviceRef { name, claim: Some(Name::new(own)), template: false });
+        }
+        let claim = match of_template(&claim.name) {
+            // It is decided that the pod needs none.
+            Some(status) => Some(Name::new(status.resource_claim_name.as_ref()?)),
+            None => None,
+        };
+        Some(DeviceRef { name, claim, template: true })
     };
-    let claims = spec.resource_claims.iter().flatten();
-    claims
-        .map(|claim| DeviceRef {
-            name: Name::new(&claim.name),
-            claim: claim.resource_claim_name.as_ref().map(Name::new).or_else(|| of_template(&claim.name)),
-        })
-        .collect()
+    spec.resource_claims.iter().flatten().filter_map(one).collect()
 }

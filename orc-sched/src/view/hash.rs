@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map by names.
-pub(super) type ByName<K, V> = HashMap<K, V, BuildHasherDefault<NameHasher>>;
+pub(crate) type ByName<K, V> = HashMap<K, V, BuildHasherDefault<NameHasher>>;
 
 /// Multiplies and rotates eight bytes at a time, as the compiler's own hash does.
 #[derive(Default)]
-pub(super) struct NameHasher(u64);
+pub(crate) struct NameHasher(u64);
 
 const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
 

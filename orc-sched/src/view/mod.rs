@@ -11,6 +11,7 @@ mod domains;
 mod hash;
 mod journal;
 mod live;
+mod residents;
 mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,10 +24,11 @@ pub use self::change::{Change, ChangeKind, NO_SLOT};
 pub use self::columns::{CPU, Columns, EPHEMERAL, MEMORY, PODS};
 use self::domains::Topology;
 pub use self::domains::{DomainId, Domains, NO_DOMAIN};
-use self::hash::ByName;
+pub(crate) use self::hash::ByName;
 use self::journal::Journal;
 pub use self::journal::Mark;
 use self::live::LiveTerms;
+use self::residents::Residents;
 pub use self::live::{Roles, TermId};
 use crate::facts::{Fact, FactKey, Facts};
 use crate::node::NodeInfo;
@@ -57,14 +59,14 @@ pub struct Nominated {
 #[derive(Debug, Default)]
 pub struct View {
     nodes: Vec<Option<Arc<NodeInfo>>>,
-    on: Vec<BTreeMap<Name, Arc<PodInfo>>>,
+    on: Vec<Residents>,
     slots: ByName<Name, usize>,
     free: BTreeSet<usize>,
     present: NodeSet,
     columns: Columns,
     pods: ByName<Name, Placed>,
     /// Pods by the name of a node that is not known.
-    homeless: BTreeMap<Name, BTreeMap<Name, Arc<PodInfo>>>,
+    homeless: BTreeMap<Name, Residents>,
     nominated: BTreeMap<Name, Nominated>,
     facts: Facts,
     topology: Topology,
@@ -106,7 +108,7 @@ impl View {
 
     /// The pods on a node by uid, assumed ones included.
     pub fn pods_on(&self, slot: usize) -> impl Iterator<Item = &Arc<PodInfo>> {
-        self.on.get(slot).into_iter().flat_map(BTreeMap::values)
+        self.on.get(slot).into_iter().flat_map(Residents::pods)
     }
 
     /// A pod that has a node.
@@ -116,8 +118,8 @@ impl View {
 
     /// All pods that have a node, by the node's slot; those of nodes that are not known last.
     pub fn all_placed(&self) -> impl Iterator<Item = &Placed> {
-        let known = self.on.iter().flat_map(BTreeMap::keys);
-        let homeless = self.homeless.values().flat_map(BTreeMap::keys);
+        let known = self.on.iter().flat_map(Residents::uids);
+        let homeless = self.homeless.values().flat_map(Residents::uids);
         known.chain(homeless).filter_map(|uid| self.pods.get(uid))
     }
 

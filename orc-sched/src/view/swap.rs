@@ -1,18 +1,18 @@
 //! The two primitives that change nodes and pods.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orc_core::Name;
 
 use super::change::{Change, ChangeKind};
+use super::residents::Residents;
 use super::{Placed, View};
 use crate::node::NodeInfo;
 
 impl View {
     pub(super) fn push_slot(&mut self) -> usize {
         self.nodes.push(None);
-        self.on.push(BTreeMap::new());
+        self.on.push(Residents::default());
         self.columns.push();
         self.log.allow(self.nodes.len());
         self.journal.pushed();
@@ -52,14 +52,14 @@ impl View {
     }
 
     fn tell_pods(&mut self, slot: usize, node: &Arc<NodeInfo>, added: bool) {
-        for pod in self.on[slot].values() {
+        for pod in self.on[slot].pods() {
             self.log.push(Change::pod(slot, pod, node, added));
         }
     }
 
     fn empty(&mut self, slot: usize, old: &Arc<NodeInfo>) {
         let pods = std::mem::take(&mut self.on[slot]);
-        for pod in pods.values() {
+        for pod in pods.pods() {
             self.columns.count(slot, pod, -1);
             self.live.count(pod, -1);
             self.log.push(Change::pod(slot, pod, old, false));
@@ -75,11 +75,14 @@ impl View {
         self.free.remove(&slot);
         self.slots.insert(new.name.clone(), slot);
         self.present.insert(slot);
-        for (uid, pod) in self.homeless.remove(&new.name).unwrap_or_default() {
-            self.columns.count(slot, &pod, 1);
-            self.live.count(&pod, 1);
-            self.log.push(Change::pod(slot, &pod, new, true));
-            self.on[slot].insert(uid, pod);
+        let pods = self.homeless.remove(&new.name).unwrap_or_default();
+        for pod in pods.pods() {
+            self.columns.count(slot, pod, 1);
+            self.live.count(pod, 1);
+            self.log.push(Change::pod(slot, pod, new, true));
+        }
+        if !pods.is_empty() {
+            self.on[slot] = pods;
         }
     }
 
@@ -96,7 +99,7 @@ impl View {
         }
         if let Some(placed) = &placed {
             self.know_keys(placed.pod.affinity.terms().map(|term| &term.topology_key));
-            self.attach(&uid, placed, quiet);
+            self.attach(placed, quiet);
         }
         self.journal.pod(uid, before.as_ref());
         before
@@ -105,7 +108,7 @@ impl View {
     fn detach(&mut self, uid: &Name, placed: &Placed, quiet: bool) {
         let Some(slot) = self.slot(&placed.node) else {
             let left = self.homeless.get_mut(&placed.node);
-            if left.is_some_and(|pods| pods.remove(uid).is_some() && pods.is_empty()) {
+            if left.is_some_and(|pods| pods.remove(uid) && pods.is_empty()) {
                 self.homeless.remove(&placed.node);
             }
             return;
@@ -118,12 +121,12 @@ impl View {
         }
     }
 
-    fn attach(&mut self, uid: &Name, placed: &Placed, quiet: bool) {
+    fn attach(&mut self, placed: &Placed, quiet: bool) {
         let Some(slot) = self.slot(&placed.node) else {
-            self.homeless.entry(placed.node.clone()).or_default().insert(uid.clone(), placed.pod.clone());
+            self.homeless.entry(placed.node.clone()).or_default().insert(placed.pod.clone());
             return;
         };
-        self.on[slot].insert(uid.clone(), placed.pod.clone());
+        self.on[slot].insert(placed.pod.clone());
         if let (false, Some(node)) = (quiet, &self.nodes[slot]) {
             self.columns.count(slot, &placed.pod, 1);
             self.live.count(&placed.pod, 1);

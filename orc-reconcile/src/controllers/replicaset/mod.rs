@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use orc_core::{ApiError, Object, ObjectKey};
@@ -23,7 +22,7 @@ use parking_lot::Mutex;
 
 use self::plan::{State, Write, plan};
 use super::support::workload::{Pods, may_adopt, owners_of, selector_of};
-use super::support::{AGAIN, Memory, PassError, Recorder, claim, filled, meta, next_at, pods};
+use super::support::{AGAIN, Memory, PassError, Recorder, abreast, claim, filled, meta, next_at, pods};
 use crate::{CacheSource, Controller, Next, Reconciler, service};
 
 pub(crate) use super::support::workload::{ORPHANS, orphan_of};
@@ -179,7 +178,7 @@ impl<K: Replicated> Sets<K> {
         let mut batch = 1;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(batch.min(rest.len()));
-            let done = join_all(now.iter().map(|name| self.create_one(key, set, name, &prefix))).await;
+            let done = abreast(now.iter().map(|name| self.create_one(key, set, name, &prefix))).await;
             if let Some(error) = done.into_iter().find_map(Result::err) {
                 for name in later {
                     self.work.memory.decided(key, name);
@@ -204,7 +203,7 @@ impl<K: Replicated> Sets<K> {
 
     async fn delete(&self, key: &ObjectKey, set: &K, writes: &[Write]) -> Result<(), PassError> {
         let victims = writes.iter().filter_map(|write| if let Write::Delete(pod) = write { Some(pod) } else { None });
-        let done = join_all(victims.map(|pod| self.work.delete_one(key, set, pod))).await;
+        let done = abreast(victims.map(|pod| self.work.delete_one(key, set, pod))).await;
         match done.into_iter().find_map(Result::err) {
             None => {
                 self.failures.lock().remove(key);

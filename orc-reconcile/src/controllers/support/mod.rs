@@ -11,6 +11,7 @@ pub(crate) use claim::Claim;
 pub(crate) use events::Recorder;
 pub(crate) use memory::Memory;
 
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use orc_core::ApiError;
 use orc_store::cache::{Cache, Stale};
@@ -79,6 +80,16 @@ pub(crate) async fn filled(caches: &[&std::sync::Arc<Cache>]) {
     for cache in caches {
         cache.synced().await;
     }
+}
+
+/// Writes of one pass that are under way at a time. A write works for a good part of a millisecond before it first waits for
+/// the store, and all of a pass are polled in one go: hundreds at once would hold a thread, and every request of a user that
+/// waits for it, for that much longer. So many still share one commit.
+const ABREAST: usize = 16;
+
+/// Carries out the writes of a pass, some at a time, and gives their outcomes in the same order.
+pub(crate) async fn abreast<T>(writes: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(writes).buffered(ABREAST).collect().await
 }
 
 /// A number as Kubernetes' `omitempty` writes it.

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use orc_core::labels::Selector;
 use orc_core::{ApiError, Name, Object, ObjectKey, ResourceId};
@@ -14,7 +13,7 @@ use orc_store::cache::Typed;
 use orc_store::client::{DeleteOptions, Preconditions};
 use orc_store::{Api, Env, Stored};
 
-use super::{Memory, PassError, Recorder, claim, meta, pods};
+use super::{Memory, PassError, Recorder, abreast, claim, meta, pods};
 
 /// The most pods that one pass creates or deletes, as upstream's.
 pub(crate) const BURST: usize = 500;
@@ -165,7 +164,7 @@ impl Pods {
         let mut batch = 1;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(batch.min(rest.len()));
-            let done = join_all(now.iter().map(|new| self.create_one(key, owner, &new.pod))).await;
+            let done = abreast(now.iter().map(|new| self.create_one(key, owner, &new.pod))).await;
             if let Some(error) = done.into_iter().find_map(Result::err) {
                 // Names that were made now and never tried are in no doubt.
                 for name in later.iter().map(|new| meta::name(&new.pod.metadata)).filter(|name| fresh.contains(*name)) {
@@ -211,7 +210,7 @@ impl Pods {
         Err(error)
     }
 
-    /// Deletes pods, all at once; gives the first failure.
+    /// Deletes pods, whatever becomes of the others; gives the first failure.
     pub(crate) async fn delete<K: Object>(
         &self,
         key: &ObjectKey,
@@ -221,7 +220,7 @@ impl Pods {
     where
         K::DynamicType: Default,
     {
-        let done = join_all(victims.iter().map(|pod| self.delete_one(key, owner, pod))).await;
+        let done = abreast(victims.iter().map(|pod| self.delete_one(key, owner, pod))).await;
         done.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.into()))
     }
 

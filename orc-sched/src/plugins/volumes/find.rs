@@ -25,7 +25,7 @@ pub(super) enum Found {
 }
 
 /// Whether a claim has its volume.
-pub(super) fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+pub(crate) fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     claim.spec.as_ref().is_some_and(|spec| spec.volume_name.as_deref().is_some_and(|name| !name.is_empty()))
 }
 

@@ -7,6 +7,7 @@ mod restrictions;
 mod zone;
 
 pub use binding::VolumeBinding;
+pub(crate) use find::is_bound;
 pub use limits::NodeVolumeLimits;
 pub use restrictions::VolumeRestrictions;
 pub use zone::VolumeZone;

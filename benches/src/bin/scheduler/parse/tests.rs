@@ -64,8 +64,8 @@ fn the_other_operations_read() {
 name: x
 workload: y
 ops:
-- {op: createPodSets, count: 2, namespacePrefix: n, createPodsOp: {op: createPods, count: 3, measure: true, pod: {metadata: {name: p}}}}
-- {op: deletePods, namespace: n-0, labelSelector: {a: b}, deletePodsPerSecond: 50}
+- {op: createPodSets, count: 2, namespacePrefix: ns, createPodsOp: {op: createPods, count: 3, measure: true, pod: {metadata: {name: p}}}}
+- {op: deletePods, namespace: ns-0, labelSelector: {a: b}, deletePodsPerSecond: 50}
 - {op: sleep, durationMilliseconds: 1500}
 - {op: churn, mode: create, number: 2, objects: [{kind: Pod}]}
 ";
