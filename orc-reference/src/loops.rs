@@ -16,7 +16,7 @@ use orc_net::{LocalNode, Userspace, UserspaceConfig};
 use orc_reconcile::CancellationToken;
 use orc_reconcile::controllers::{self, ControllersConfig};
 use orc_reconcile::election::{self, ElectionConfig, Standing};
-use orc_sched::driver::{Scheduler, SchedulerConfig};
+use orc_sched::driver::Scheduler;
 use orc_store::{Env, NodeDialer};
 use tokio::sync::watch;
 
@@ -115,7 +115,7 @@ impl Parts {
     fn work(self, name: &'static str, stop: CancellationToken) -> BoxFuture<'static, ()> {
         if name == SCHEDULER {
             let env = env(&self.registry, &self.system, Identity::user("system:kube-scheduler", &[]));
-            let scheduler = Scheduler::new(env, SchedulerConfig::default());
+            let scheduler = Scheduler::new(env, crate::scheduler::defaults());
             let (begun, term) = self.board.begin_scheduler(scheduler.status());
             return async move {
                 let (_term, _begun) = (term, begun);

@@ -13,6 +13,7 @@ mod certificates;
 mod client;
 mod control_plane;
 mod data_dir;
+mod device_selectors;
 mod dns;
 mod explain;
 mod health;

@@ -56,7 +56,7 @@ impl ApiService {
         let (call, decoded) = take_doc(call, served).await?;
         let doc = served.accept(decoded.doc)?;
         check_name(&doc, &call)?;
-        let options = WriteOptions { strict: decoded.strict, ..options };
+        let options = WriteOptions { strict: decoded.strict, decoded: decoded.by, ..options };
         let request = WriteRequest { target: target(&call, served), intent: Intent::Replace(doc), options };
         let written = self.client(&call).write(request).await?;
         self.written(form, served, &written, &call.query)

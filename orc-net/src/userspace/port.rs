@@ -85,3 +85,79 @@ impl Port {
         self.routed.read().endpoints.iter().any(|one| one.address == endpoint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::Protocol;
+    use jiff::Timestamp;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn routes(affinity: Option<Duration>, endpoints: &[(u8, bool)]) -> ServiceRoutes {
+        let backend = |(number, draining): &(u8, bool)| Backend {
+            address: ([10, 1, 0, *number], 80).into(),
+            node: None,
+            draining: *draining,
+        };
+        let port = PortRoute {
+            name: String::new(),
+            protocol: Protocol::Tcp,
+            cluster: Vec::new(),
+            external: Vec::new(),
+            node_port: None,
+            endpoints: endpoints.iter().map(backend).collect(),
+        };
+        ServiceRoutes { ports: vec![port], affinity, ..Default::default() }
+    }
+
+    fn follow(port: &Port, routes: &ServiceRoutes) {
+        port.follow(routes, &routes.ports[0]);
+    }
+
+    /// The next endpoint of a client, which is then connected to it.
+    fn serve(port: &Port, client: u8) -> SocketAddr {
+        let client = IpAddr::from([10, 1, 0, client]);
+        let origin = Origin { client, to: [10, 96, 0, 1].into(), side: Side::Internal };
+        let endpoint = port.pick(&origin, &[]).unwrap();
+        port.keep(client, endpoint);
+        endpoint
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_keeps_its_endpoint_until_the_time_after_its_last_connection() {
+        let clock = Clock::following_tokio(Timestamp::UNIX_EPOCH);
+        let port = Port::new(Arc::new([]), clock);
+        let all = [(1, false), (2, false)];
+        follow(&port, &routes(Some(10 * SECOND), &all));
+        let first = serve(&port, 9);
+        for _ in 0..5 {
+            tokio::time::advance(9 * SECOND).await;
+            assert_eq!(serve(&port, 9), first);
+        }
+        // The turn has come to the same endpoint or not, so that one of two passes goes to the other.
+        let mut later = Vec::new();
+        for _ in 0..2 {
+            tokio::time::advance(10 * SECOND).await;
+            later.extend([serve(&port, 9), serve(&port, 8)]);
+        }
+        assert!(later.iter().any(|endpoint| *endpoint != first), "{later:?}");
+        follow(&port, &routes(None, &all));
+        assert!(port.kept.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_client_leaves_an_endpoint_that_terminates_and_what_refused_it() {
+        let port = Port::new(Arc::new([]), Clock::wall());
+        follow(&port, &routes(Some(SECOND * 60), &[(1, false)]));
+        let first = serve(&port, 9);
+        follow(&port, &routes(Some(SECOND * 60), &[(1, true), (2, false)]));
+        let second = serve(&port, 9);
+        assert_ne!(first, second);
+        assert!(port.has(first), "what is connected to it may stay");
+        port.forget([10, 1, 0, 9].into(), first);
+        assert!(!port.kept.lock().is_empty(), "that was not the client's endpoint any more");
+        port.forget([10, 1, 0, 9].into(), second);
+        assert!(port.kept.lock().is_empty());
+    }
+}

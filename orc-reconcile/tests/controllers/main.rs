@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no public items; `pub` marks what a module offers the others")]
 
 mod cluster;
+mod devices;
 mod faults;
 mod scenario;
 mod workloads;

@@ -5,7 +5,16 @@ use std::path::Path;
 use anyhow::Context as _;
 use orc_core::Name;
 use orc_sched::config::Catalogue;
+use orc_sched::Profile;
 use orc_sched::driver::SchedulerConfig;
+
+use crate::device_selectors;
+
+/// The defaults, with CEL for device claims.
+pub fn defaults() -> SchedulerConfig {
+    let profile = Profile::default().instead(device_selectors::plugin());
+    SchedulerConfig { profiles: vec![profile], ..SchedulerConfig::default() }
+}
 
 /// Reads a KubeSchedulerConfiguration, or takes the defaults; `name` renames the profile.
 ///
@@ -13,10 +22,10 @@ use orc_sched::driver::SchedulerConfig;
 /// When the file is not as it should be, or a name is given for several profiles.
 pub fn read(file: Option<&Path>, name: Option<&str>) -> anyhow::Result<SchedulerConfig> {
     let mut config = match file {
-        None => SchedulerConfig::default(),
+        None => defaults(),
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| format!("--config {}", file.display()))?;
-            Catalogue::default().read(&file.display().to_string(), &text)?
+            catalogue().read(&file.display().to_string(), &text)?
         }
     };
     if let Some(name) = name {
@@ -31,6 +40,14 @@ pub fn read(file: Option<&Path>, name: Option<&str>) -> anyhow::Result<Scheduler
         profile.name = Name::new(name);
     }
     Ok(config)
+}
+
+/// Kubernetes' plugins, with CEL for device claims.
+fn catalogue() -> Catalogue {
+    Catalogue::default().with("DynamicResources", |args| match args.as_object().is_none_or(serde_json::Map::is_empty) {
+        true => Ok(device_selectors::plugin()),
+        false => Err((String::new(), "Forbidden: the plugin has no arguments".to_owned())),
+    })
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::client::Client;
 use crate::{control_plane, metrics, progress};
 
 pub use args::{ElectionArgs, SchedulerArgs};
-pub use config::read as read_config;
+pub use config::{defaults, read as read_config};
 
 /// How long the scheduler may take to end, with the bindings under way and the lease given back.
 const DRAIN: Duration = Duration::from_secs(10);

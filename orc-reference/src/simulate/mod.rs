@@ -108,7 +108,7 @@ fn virtual_time(
 
 fn profile(name: &str, typical: &Arc<Typical>, seed: u64) -> Result<Profile, UnknownPolicy> {
     if name.eq_ignore_ascii_case("default") {
-        return Ok(Profile { name: "Default".into(), ..Profile::default() });
+        return Ok(Profile { name: "Default".into(), ..Profile::default().instead(crate::device_selectors::plugin()) });
     }
     policies::named(name, typical, seed).ok_or_else(|| UnknownPolicy(name.to_owned()))
 }

@@ -229,6 +229,7 @@ async fn delete(context: &Context, order: &Order) -> Result<(), Failure> {
     let preconditions = Preconditions { uid: Some(uid_of(&order.pod).to_owned()), revision: None };
     let options = DeleteOptions { grace_seconds: Some(0), preconditions, propagation: None };
     let api: Api<Pod> = Api::namespaced(context.env.client.clone(), namespace_of(&order.pod));
+    let _turn = context.turns.acquire().await;
     match api.delete(name_of(&order.pod), options).await {
         Err(error) if !error.is_not_found() && !error.is_conflict() => Err(refused(error)),
         _ => Ok(()),

@@ -18,6 +18,18 @@ use super::statics::Statics;
 use super::volumes::Tokens;
 use crate::runtime::RuntimeService;
 
+/// Turns at writing to the API about pods. The nodes of a fleet share them: thousands of writes under way would hold the
+/// bodies of thousands of pods, and a user's request would stand in line behind all of them.
+pub(crate) type Turns = Arc<Semaphore>;
+
+/// Writes about pods at the same time: enough that many share a commit of the store.
+const TURNS: usize = 32;
+
+/// All turns.
+pub(crate) fn turns() -> Turns {
+    Arc::new(Semaphore::new(TURNS))
+}
+
 /// Shared by the loop and all that runs beside it.
 pub(super) struct Context {
     pub(super) config: AgentConfig,
@@ -25,6 +37,7 @@ pub(super) struct Context {
     pub(super) runtime: Arc<dyn RuntimeService>,
     pub(super) recorder: Recorder,
     pub(super) starts: Semaphore,
+    pub(super) turns: Turns,
     pub(super) tokens: Tokens,
     /// The pods that files say.
     pub(super) statics: Arc<Statics>,
@@ -41,8 +54,8 @@ pub(super) struct View {
 }
 
 impl Context {
-    pub(super) fn new(config: AgentConfig, env: Env, runtime: Arc<dyn RuntimeService>) -> Self {
-        let recorder = Recorder::new(&env, &config.node_name, config.events);
+    pub(super) fn new(config: AgentConfig, env: Env, runtime: Arc<dyn RuntimeService>, turns: Turns) -> Self {
+        let recorder = Recorder::new(&env, &config.node_name, config.events, turns.clone());
         let statics = Arc::new(Statics::new(config.static_pods.clone(), &config.node_name));
         let starts = Semaphore::new(config.parallel_starts.max(1));
         Self {
@@ -51,6 +64,7 @@ impl Context {
             runtime,
             recorder,
             starts,
+            turns,
             tokens: Tokens::default(),
             statics,
             views: Mutex::default(),

@@ -12,7 +12,7 @@ use orc_store::client::{Intent, PatchKind, Target, WriteRequest};
 use orc_store::{Api, Env, ObjectClient};
 use tokio::sync::mpsc;
 
-use super::context::{name_of, namespace_of, uid_of};
+use super::context::{Turns, name_of, namespace_of, uid_of};
 use crate::machine::PodEvent;
 
 /// Events that wait to be written. One that finds the queue full is dropped and told of in the log: events are hints.
@@ -31,6 +31,7 @@ const COMBINED: &str = "(combined from similar events): ";
 pub(super) struct Recorder {
     queue: mpsc::Sender<Note>,
     start: parking_lot::Mutex<Option<(Env, String, mpsc::Receiver<Note>)>>,
+    turns: Turns,
     writer: parking_lot::Mutex<Option<Task>>,
     enabled: bool,
     clock: Clock,
@@ -76,10 +77,10 @@ struct Writer {
 }
 
 impl Recorder {
-    pub(super) fn new(env: &Env, node: &str, enabled: bool) -> Self {
+    pub(super) fn new(env: &Env, node: &str, enabled: bool, turns: Turns) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let start = parking_lot::Mutex::new(Some((env.clone(), node.to_owned(), receiver)));
-        Self { queue, start, writer: parking_lot::Mutex::new(None), clock: env.clock.clone(), enabled }
+        Self { queue, start, turns, writer: parking_lot::Mutex::new(None), clock: env.clock.clone(), enabled }
     }
 
     /// Records an event of a pod. Never waits.
@@ -105,8 +106,10 @@ impl Recorder {
             similar: BTreeMap::new(),
             written: 0,
         };
+        let turns = self.turns.clone();
         let task = env.spawn.spawn(async move {
             while let Some(note) = receiver.recv().await {
+                let _turn = turns.acquire().await;
                 if let Err(error) = writer.write(&note).await {
                     tracing::debug!(pod = name_of(&note.pod), reason = note.event.reason, %error, "an event was not written");
                 }

@@ -61,6 +61,7 @@ use orc_reconcile::CancellationToken;
 use orc_store::{Env, NodeService};
 
 pub use config::AgentConfig;
+pub(crate) use context::{Turns, turns};
 pub use feed::PodFeed;
 pub use lease::renew_all;
 pub use shutdown::stop_pods;
@@ -77,13 +78,18 @@ pub struct Agent {
 impl Agent {
     /// An agent; nothing happens before [`Agent::run`].
     pub fn new(config: AgentConfig, env: Env, runtime: Arc<dyn RuntimeService>) -> Self {
-        Self { context: Arc::new(Context::new(config, env, runtime)), feed: None }
+        Self { context: Arc::new(Context::new(config, env, runtime, turns())), feed: None }
     }
 
-    /// Takes pods from a feed that other nodes of this process share.
-    pub fn with_feed(mut self, feed: Arc<PodFeed>) -> Self {
-        self.feed = Some(feed);
-        self
+    /// One of many nodes in this process, which share the feed of pods and the turns at writing.
+    pub(crate) fn of_fleet(
+        config: AgentConfig,
+        env: Env,
+        runtime: Arc<dyn RuntimeService>,
+        feed: Arc<PodFeed>,
+        turns: Turns,
+    ) -> Self {
+        Self { context: Arc::new(Context::new(config, env, runtime, turns)), feed: Some(feed) }
     }
 
     /// The node's HTTP API, for a [`NodeDialer`](orc_store::NodeDialer) or a listener. Works while the agent runs.

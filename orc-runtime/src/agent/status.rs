@@ -23,6 +23,7 @@ pub(super) async fn write(context: &Context, pod: &Pod, wanted: &PodStatus) -> R
     if statics::is_static(pod) {
         return mirror::write(context, pod, wanted).await;
     }
+    let _turn = context.turns.acquire().await;
     let (key, uid) = (ObjectKey::of(pod), uid_of(pod));
     let api: Api<Pod> = Api::namespaced(context.env.client.clone(), key.namespace_str());
     let write = api.modify_status(&key.name, |pod| {

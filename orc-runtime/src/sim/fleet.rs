@@ -1,4 +1,4 @@
-//! Many simulated nodes in one process: one watch of pods, one task for all leases, and one loop a node.
+//! Many simulated nodes in one process: one watch of pods, one task for all leases, turns at writing, and one loop a node.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use orc_store::{Env, NodeService};
 
 use super::runtime::{SimConfig, SimRuntime};
 use super::script::Script;
-use crate::agent::{Agent, AgentConfig, PodFeed, renew_all};
+use crate::agent::{Agent, AgentConfig, PodFeed, renew_all, turns};
 use crate::pod_net::Cidr;
 
 /// How a fleet is set up.
@@ -33,13 +33,13 @@ impl Fleet {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn new(config: FleetConfig, env: &Env) -> Self {
-        let feed = PodFeed::of_all(env);
+        let (feed, turns) = (PodFeed::of_all(env), turns());
         let names = config.nodes.iter().map(|(node, _)| node.node_name.clone()).collect();
         let agents = config.nodes.into_iter().map(|(mut node, pod_cidr)| {
             node.heartbeats = false;
             let sim = SimConfig { pod_cidr, script: config.script.clone() };
             let runtime = SimRuntime::new(sim, env.clock.clone());
-            Agent::new(node, env.clone(), Arc::new(runtime)).with_feed(feed.clone())
+            Agent::of_fleet(node, env.clone(), Arc::new(runtime), feed.clone(), turns.clone())
         });
         Self { env: env.clone(), agents: agents.collect(), names }
     }

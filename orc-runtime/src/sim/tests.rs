@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use orc_core::env::System;
 use orc_reconcile::CancellationToken;
 use orc_store::backend::MemoryBackend;
+use orc_store::cache::CacheEvent;
 use orc_store::client::ListOptions;
 use orc_store::{Api, Env, LocalClient, Store};
 use serde_json::json;
@@ -17,13 +18,50 @@ use crate::agent::AgentConfig;
 
 const NODES: usize = 200;
 
-#[tokio::test(start_paused = true)]
-async fn a_fleet_runs_its_pods_over_one_watch() {
+async fn env() -> Env {
     let system = System::seeded(1, "2026-01-01T00:00:00Z".parse().unwrap());
     let fields: Arc<[String]> = Arc::new(["spec.nodeName".to_owned()]);
     let fields_of = Arc::new(move |_: &orc_core::ResourceId| fields.clone());
     let store = Store::open(Arc::new(MemoryBackend::new()), fields_of, system.clone()).await.unwrap();
-    let env = Env::new(Arc::new(LocalClient::new(store, &system)), &system);
+    Env::new(Arc::new(LocalClient::new(store, &system)), &system)
+}
+
+fn pod_on(node: &str, name: String) -> Pod {
+    let pod = json!({"metadata": {"name": name, "namespace": "default"},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}});
+    serde_json::from_value(pod).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_pods_that_start_at_once_are_mostly_written_once() {
+    const PODS: usize = 60;
+    let env = env().await;
+    let pods: Api<Pod> = Api::namespaced(env.client.clone(), "default");
+    for index in 0..PODS {
+        pods.create(&pod_on("sim-0", format!("p{index}"))).await.unwrap();
+    }
+    let cache = env.caches.typed::<Pod>();
+    cache.cache().synced().await;
+    let (_, mut changes) = cache.cache().subscribe();
+    let config = FleetConfig {
+        nodes: vec![(AgentConfig::simulated("sim-0"), "10.64.0.0/24".parse().unwrap())],
+        script: Script::default(),
+    };
+    let (stop, mut writes) = (CancellationToken::new(), 0);
+    let running = tokio::spawn(Fleet::new(config, &env).run(stop.clone()));
+    let is_running = |pod: &Arc<Pod>| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+    while !cache.list().iter().all(is_running) {
+        assert!(matches!(changes.next().await, Some(CacheEvent::Changed(_))), "no change was lost");
+        writes += 1;
+    }
+    assert!(writes < PODS * 3 / 2, "{writes} writes of {PODS} pods");
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_runs_its_pods_over_one_watch() {
+    let env = env().await;
     let nodes = (0..NODES).map(|index| {
         let cidr = format!("10.{}.{}.0/24", 64 + index / 256, index % 256).parse().unwrap();
         (AgentConfig::simulated(format!("sim-{index}")), cidr)
@@ -34,9 +72,7 @@ async fn a_fleet_runs_its_pods_over_one_watch() {
     let running = tokio::spawn(fleet.run(stop.clone()));
     let pods: Api<Pod> = Api::namespaced(env.client.clone(), "default");
     for index in 0..NODES * 2 {
-        let pod = json!({"metadata": {"name": format!("p{index}"), "namespace": "default"},
-            "spec": {"nodeName": format!("sim-{}", index % NODES), "containers": [{"name": "c", "image": "i"}]}});
-        pods.create(&serde_json::from_value(pod).unwrap()).await.unwrap();
+        pods.create(&pod_on(&format!("sim-{}", index % NODES), format!("p{index}"))).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(30)).await;
     let list = pods.list(&ListOptions::default()).await.unwrap();

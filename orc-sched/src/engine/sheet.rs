@@ -120,6 +120,9 @@ impl Sheet {
                 return false;
             }
         }
+        if !self.fits_silent(profile, view, pod, &mut nodes, why) {
+            return false;
+        }
         for part in self.parts.iter().filter(|part| part.classes) {
             let (plugin, prepared) = (&profile.plugins[part.plugin].0, &mut self.prepared[part.plugin]);
             let Some(classes) = plugin.classes(prepared) else { continue };
@@ -130,6 +133,28 @@ impl Sheet {
             }
         }
         true
+    }
+
+    /// Asks the plugins that had nothing to say on the pod: a pod counted in may carry the first term that means it.
+    fn fits_silent(
+        &self,
+        profile: &Profile,
+        view: &View,
+        pod: &PodInfo,
+        nodes: &mut NodeSet,
+        why: &mut Reasons,
+    ) -> bool {
+        if view.terms_meaning(pod).is_empty() {
+            return true;
+        }
+        let silent = (0..profile.plugins.len()).filter(|at| !self.active.contains(at));
+        for (plugin, _) in silent.map(|at| &profile.plugins[at]) {
+            let prepared = plugin.prepare(view, pod);
+            if plugin.concerned(&prepared) {
+                plugin.filter(&prepared, view, nodes, why);
+            }
+        }
+        !nodes.is_empty()
     }
 
     /// Lets the plugins follow the changes of a "what if", or of the way back from one, without evaluating nodes again.

@@ -1,5 +1,8 @@
 //! Workload files of scheduler benchmarks, and recorded clusters.
 
+mod pods;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,18 +28,16 @@ pub struct Recorded {
     pub workload: Workload,
 }
 
-/// Milliseconds between two pods of a `createPods`: a client creates some thousand a second.
-const PACE: u64 = 1;
-
-/// Reads a workload file: `createNodes`, `createPods`, `createNamespaces`, `churn`, `sleep`, `barrier`. Pods come a thousand a
-/// second; a churn lasts until the last of them. Deciding takes no time, so a barrier waits for nothing.
+/// Reads a workload file: `createNodes`, `createPods`, `createPodSets`, `deletePods`, `createNamespaces`, `churn`, `sleep`,
+/// `barrier`. Pods come a thousand a second; a churn lasts until the last of them. Deciding takes no time, so a barrier waits for
+/// nothing.
 ///
 /// # Errors
 /// What is wrong, with the file and the field.
 pub fn workload(file: &Path) -> Result<Recorded, InputError> {
     let value = parse(file)?;
     let ops = value["ops"].as_array().ok_or_else(|| wrong(file, "ops", "Required value: a list of operations"))?;
-    let mut state = State { file, now: 0, nodes: 0, pods: 0, recorded: Recorded::default(), churns: Vec::new() };
+    let mut state = State::of(file);
     for (at, op) in ops.iter().enumerate() {
         state.op(op, &format!("ops[{at}]"))?;
     }
@@ -83,6 +84,15 @@ struct State<'a> {
     pods: usize,
     recorded: Recorded,
     churns: Vec<(u64, Value, String)>,
+    /// The pods that are deleted.
+    deleted: BTreeSet<Name>,
+}
+
+impl<'a> State<'a> {
+    fn of(file: &'a Path) -> Self {
+        let recorded = Recorded::default();
+        Self { file, now: 0, nodes: 0, pods: 0, recorded, churns: Vec::new(), deleted: BTreeSet::new() }
+    }
 }
 
 impl State<'_> {
@@ -90,6 +100,8 @@ impl State<'_> {
         match op["op"].as_str() {
             Some("createNodes") => self.create_nodes(op, path),
             Some("createPods") => self.create_pods(op, path),
+            Some("createPodSets") => self.create_pod_sets(op, path),
+            Some("deletePods") => self.delete_pods(op, path),
             Some("createNamespaces") => self.create_namespaces(op, path),
             Some("churn") => {
                 self.churns.push((self.now, op.clone(), path.to_owned()));
@@ -101,7 +113,8 @@ impl State<'_> {
             }
             Some("barrier") => Ok(()),
             other => {
-                let known = "createNodes, createPods, createNamespaces, churn, sleep, barrier";
+                let known =
+                    "createNodes, createPods, createPodSets, deletePods, createNamespaces, churn, sleep, barrier";
                 let reason = format!("Unsupported value: {other:?}: supported values: {known}");
                 Err(wrong(self.file, &format!("{path}.op"), &reason))
             }
@@ -111,6 +124,10 @@ impl State<'_> {
     fn number(&self, op: &Value, path: &str, field: &str) -> Result<u64, InputError> {
         let reason = format!("Invalid value: {}: must be a non-negative number", op[field]);
         op[field].as_u64().ok_or_else(|| wrong(self.file, &format!("{path}.{field}"), &reason))
+    }
+
+    fn text<'o>(&self, op: &'o Value, path: &str, field: &str) -> Result<&'o str, InputError> {
+        op[field].as_str().ok_or_else(|| wrong(self.file, &format!("{path}.{field}"), "Required value"))
     }
 
     fn create_nodes(&mut self, op: &Value, path: &str) -> Result<(), InputError> {
@@ -144,37 +161,8 @@ impl State<'_> {
         Ok(NodeInfo::of(&node))
     }
 
-    fn create_pods(&mut self, op: &Value, path: &str) -> Result<(), InputError> {
-        let count = self.number(op, path, "count")?;
-        let namespace = op["namespace"].as_str().unwrap_or("default");
-        let like = self.pod(&op["pod"], namespace, &format!("{path}.pod"))?;
-        for _ in 0..count {
-            let pod = self.numbered(&like);
-            self.recorded.workload.acts.push((self.now, Act::Pod(Job { pod, runs: None })));
-            self.now += PACE;
-        }
-        Ok(())
-    }
-
-    fn pod(&self, template: &Value, namespace: &str, path: &str) -> Result<PodInfo, InputError> {
-        let mut pod: Pod = typed(self.file, path, template)?;
-        let prefix = pod.metadata.generate_name.take().or(pod.metadata.name.take());
-        pod.metadata.name = Some(prefix.unwrap_or_else(|| "pod-".to_owned()));
-        pod.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-        Ok(PodInfo::of(&pod))
-    }
-
-    fn numbered(&mut self, like: &PodInfo) -> Arc<PodInfo> {
-        let mut pod = like.clone();
-        pod.key.name = Name::new(format!("{}{}", like.key.name, self.pods));
-        pod.uid = Name::new(format!("uid-{}", self.pods));
-        self.pods += 1;
-        Arc::new(pod)
-    }
-
     fn create_namespaces(&mut self, op: &Value, path: &str) -> Result<(), InputError> {
-        let prefix =
-            op["prefix"].as_str().ok_or_else(|| wrong(self.file, &format!("{path}.prefix"), "Required value"))?;
+        let prefix = self.text(op, path, "prefix")?;
         for number in 0..self.number(op, path, "count")? {
             let name = format!("{prefix}-{number}");
             let object = json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
@@ -190,18 +178,21 @@ impl State<'_> {
         found.ok_or_else(|| wrong(self.file, path, "scheduling does not read this kind"))
     }
 
-    /// Objects that come every so often. In mode `recreate` only the last `number` rounds of them stay.
+    /// Objects that come every so often. In mode `recreate` only the last `number` rounds of them stay; in mode `create` there
+    /// are `number` rounds, and without one they come to the end.
     fn churn(&mut self, start: u64, end: u64, op: &Value, path: &str) -> Result<(), InputError> {
         let every = self.number(op, path, "intervalMilliseconds")?.max(1);
-        let keep = match op["mode"].as_str() {
-            Some("create") => None,
-            Some("recreate") => Some(self.number(op, path, "number")?.max(1)),
+        let (keep, rounds) = match op["mode"].as_str() {
+            Some("create") if op["number"].is_null() => (None, usize::MAX),
+            Some("create") => (None, usize::try_from(self.number(op, path, "number")?).unwrap_or(usize::MAX)),
+            Some("recreate") => (Some(self.number(op, path, "number")?.max(1)), usize::MAX),
             other => {
                 let reason = format!("Unsupported value: {other:?}: supported values: \"create\", \"recreate\"");
                 return Err(wrong(self.file, &format!("{path}.mode"), &reason));
             }
         };
-        for (round, at) in (start..=end).step_by(usize::try_from(every).unwrap_or(usize::MAX)).enumerate() {
+        let times = (start..=end).step_by(usize::try_from(every).unwrap_or(usize::MAX)).take(rounds);
+        for (round, at) in times.enumerate() {
             for (number, object) in op["objects"].as_array().into_iter().flatten().enumerate() {
                 let gone = keep.map(|keep| at + keep * every);
                 self.churned(at, gone, object, &format!("{path}.objects[{number}]"), round)?;

@@ -113,6 +113,11 @@ impl Workload {
         self.acts.iter().map(|(time, _)| *time).max().unwrap_or_default()
     }
 
+    /// What happens, with the times.
+    pub fn acts(&self) -> impl Iterator<Item = &(u64, Act)> {
+        self.acts.iter()
+    }
+
     /// The pods that come.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.acts.iter().filter_map(|(_, act)| match act {

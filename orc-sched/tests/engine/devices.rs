@@ -55,9 +55,7 @@ fn put(engine: &mut Engine, resource: &str, object: &Value) {
 
 /// A slice of a node with devices of these names, models and sides.
 fn slice(node: &str, devices: &[(&str, &str, i64)]) -> Value {
-    let device = |(name, model, side): &(&str, &str, i64)| {
-        json!({"name": name, "attributes": {"model": {"string": model}, "side": {"int": side}}})
-    };
+    let device = |(name, model, side): &(&str, &str, i64)| json!({"name": name, "attributes": {"model": {"string": model}, "side": {"int": side}}});
     let devices: Vec<Value> = devices.iter().map(device).collect();
     json!({"metadata": {"name": format!("slice-{node}")}, "spec": {"driver": "d", "nodeName": node, "devices": devices,
         "pool": {"name": node, "generation": 1, "resourceSliceCount": 1}}})
@@ -146,7 +144,11 @@ fn selectors_choose_and_alternatives_are_tried_in_order() {
     let Fact::DeviceClaim(written) = &*made.facts[0].1 else { panic!("not a claim") };
     let results = written.status.clone().unwrap().allocation.unwrap().devices.unwrap().results.unwrap();
     assert_eq!((&*results[0].request, &*results[0].device), ("r/small", "b"));
-    put(&mut engine, CLASSES, &json!({"metadata": {"name": "bad"}, "spec": {"selectors": [{"cel": {"expression": "?"}}]}}));
+    put(
+        &mut engine,
+        CLASSES,
+        &json!({"metadata": {"name": "bad"}, "spec": {"selectors": [{"cel": {"expression": "?"}}]}}),
+    );
     let bad = json!({"requests": [{"name": "r", "exactly": {"deviceClassName": "bad"}}]});
     put(&mut engine, CLAIMS, &claim("bad", bad));
     let error = all(1, "class bad: selector #0: CEL compile error: unknown form");
@@ -171,7 +173,7 @@ fn all_devices_and_equal_attributes() {
 #[test]
 fn what_cannot_be_had_is_said() {
     let mut engine = engine(1);
-    let mut refused = |engine: &mut Engine, name: &str, devices: Value, text: &str| {
+    let refused = |engine: &mut Engine, name: &str, devices: Value, text: &str| {
         put(engine, CLAIMS, &claim(name, devices));
         assert_eq!(told(engine, &using("p", &[name])), all(1, text));
     };

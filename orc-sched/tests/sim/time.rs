@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use orc_sched::sim::{Act, Grow, Simulation, Workload, files};
-use orc_sched::{NodeInfo, Profile};
+use orc_sched::{FactKind, NodeInfo, Profile};
 use serde_json::{Value, json};
 
 fn node(name: &str) -> Arc<NodeInfo> {
@@ -85,6 +85,41 @@ fn file(test: &str, value: &Value) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("orc-test-sim-{test}-{}.json", std::process::id()));
     std::fs::write(&path, value.to_string()).unwrap();
     path
+}
+
+#[test]
+fn pods_are_made_in_sets_and_deleted_by_label() {
+    let template =
+        |app: &str| json!({"metadata": {"generateName": "p-", "labels": {"app": app}}, "spec": pod("1", 0).spec});
+    let path = file(
+        "sets",
+        &json!({"ops": [
+            {"op": "createNodes", "count": 1, "node": {"status": {"capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"}}}},
+            {"op": "createPodSets", "count": 2, "namespacePrefix": "s", "createPodsOp":
+                {"op": "createPods", "count": 2, "pod": template("a")}},
+            {"op": "createPods", "count": 3, "namespace": "s-1", "pod": template("b")},
+            {"op": "deletePods", "namespace": "s-1", "labelSelector": {"app": "a"}, "deletePodsPerSecond": 10},
+            {"op": "deletePods", "namespace": "s-1", "labelSelector": {"app": "a"}},
+            {"op": "deletePods", "namespace": "s-0"},
+        ]}),
+    );
+    let recorded = files::workload(&path).unwrap();
+    assert_eq!(recorded.workload.end(), 7 + 200, "7 pods a millisecond apart, and two of them deleted");
+    let run = &Simulation::new(recorded.nodes, recorded.workload).policy(Profile::default()).run().runs[0];
+    assert_eq!((run.placed, run.unplaced), (7, 0), "there is room for four at a time");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn the_workload_of_services_runs() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/workloads");
+    let recorded =
+        files::workload(&std::path::Path::new(folder).join("DeploymentsBehindServices-5000Nodes-10000Pods.json"))
+            .unwrap();
+    let services = |(_, act): &(u64, Act)| matches!(act, Act::Fact(key, _) if key.kind == FactKind::Service);
+    assert_eq!(recorded.workload.acts().filter(|act| services(act)).count(), 3);
+    let run = &Simulation::new(recorded.nodes, recorded.workload).policy(Profile::default()).run().runs[0];
+    assert_eq!((run.placed, run.unplaced), (15_000, 0));
 }
 
 #[test]

@@ -137,7 +137,9 @@ mod tests {
             {"resource": "pods", "name": "a", "uid": "1"}, {"resource": "pods", "name": "b", "uid": "2"}]});
         let claim = claim_of(used, false);
         assert_eq!(plan(&claim, false, |_, _| false), Step::Done);
-        let Step::Status(one) = plan(&claim, false, |name, uid| name == "a" && uid == "1") else { panic!("still there") };
+        let Step::Status(one) = plan(&claim, false, |name, uid| name == "a" && uid == "1") else {
+            panic!("still there")
+        };
         assert!(one.allocation.is_some());
         assert_eq!(one.reserved_for.unwrap()[0].name, "b");
         let Step::Status(none) = plan(&claim, true, |_, _| true) else { panic!("still there") };

@@ -11,7 +11,8 @@ pub(crate) use claim::Claim;
 pub(crate) use events::Recorder;
 pub(crate) use memory::Memory;
 
-use futures::{StreamExt as _, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use orc_core::ApiError;
 use orc_store::cache::{Cache, Stale};
@@ -88,8 +89,15 @@ pub(crate) async fn filled(caches: &[&std::sync::Arc<Cache>]) {
 const ABREAST: usize = 16;
 
 /// Carries out the writes of a pass, some at a time, and gives their outcomes in the same order.
-pub(crate) async fn abreast<T>(writes: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    stream::iter(writes).buffered(ABREAST).collect().await
+///
+/// The iterator is gone through before anything is awaited: its closures are not `Send` for every lifetime.
+pub(crate) fn abreast<'a, T, F>(writes: impl IntoIterator<Item = F>) -> BoxFuture<'a, Vec<T>>
+where
+    T: Send + 'a,
+    F: Future<Output = T> + Send + 'a,
+{
+    let writes: Vec<F> = writes.into_iter().collect();
+    stream::iter(writes).buffered(ABREAST).collect().boxed()
 }
 
 /// A number as Kubernetes' `omitempty` writes it.

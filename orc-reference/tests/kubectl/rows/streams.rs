@@ -79,7 +79,7 @@ fn port_forward() -> Vec<Row> {
 fn proxy() -> Vec<Row> {
     const ASK: &str = "has said Starting; port=$(sed -n 's/.*127.0.0.1:\\([0-9]*\\).*/\\1/p' said); curl -sS --max-time 20 http://127.0.0.1:$port$URL; stop";
     vec![
-        row("proxy", concat_line(ASK, "URL=/api/v1/namespaces/seen/configmaps/settings; kubectl proxy --port=0 > said &")).seen().says("\"colour\":\"blue\""),
+        row("proxy", concat_line(ASK, "URL=/api/v1/namespaces/seen/configmaps/settings; kubectl proxy --port=0 > said &")).seen().says("\"colour\": \"blue\""),
         row("proxy", concat_line(ASK, "URL=/api/v1/namespaces/seen/services/web:http/proxy/; kubectl proxy --port=0 > said &")).seen().says("web-"),
         row("proxy", concat_line(ASK, "URL=/page/f; mkdir -p page; echo served > page/f; kubectl proxy --port=0 --www=page --www-prefix=/page/ > said &")).seen().is("served"),
         row("proxy", concat_line(ASK, "URL=/api/v1/nonsense; kubectl proxy --port=0 > said &")).seen().says("the server could not find the requested resource"),

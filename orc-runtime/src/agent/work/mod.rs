@@ -28,6 +28,7 @@ use crate::machine::{Action, Failure, Input, MachineConfig, Observation, Step};
 use crate::runtime::RuntimeError;
 use take_over::{Found, Taken};
 use worker::Worker;
+use write::Writes;
 
 /// ConfigMaps, Secrets and tokens in volumes are looked at again this often, as the kubelet does.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -62,6 +63,7 @@ struct Work {
     newest: BTreeMap<ObjectKey, String>,
     timers: BTreeSet<(Timestamp, String)>,
     beside: FuturesUnordered<Beside>,
+    writes: Writes,
     /// How far the pods of an agent before this one are taken over.
     taken: Taken,
 }
@@ -78,6 +80,7 @@ pub(super) async fn run(context: Arc<Context>, feed: &Arc<PodFeed>, stop: Cancel
         newest: BTreeMap::new(),
         timers: BTreeSet::new(),
         beside: FuturesUnordered::new(),
+        writes: Writes::default(),
         taken: Taken::Nothing,
         context,
     };
@@ -210,6 +213,10 @@ impl Work {
         let ids = worker.ids.clone();
         for action in actions {
             let status = worker.machine.status().clone();
+            if action == Action::Delete {
+                // It writes the status itself; two at a time would be in each other's way.
+                worker.pending = None;
+            }
             let order = act::Order { uid: uid.to_owned(), pod: pod.clone(), status, ids: ids.clone(), action };
             self.beside.push(act::act(self.context.clone(), order).boxed());
         }

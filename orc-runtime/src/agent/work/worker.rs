@@ -23,6 +23,8 @@ pub(super) struct Worker {
     /// A status that waits for the one being written.
     pub(super) pending: Option<Arc<PodStatus>>,
     pub(super) writing: bool,
+    /// Whether it waits for a turn to be written.
+    pub(super) queued: bool,
     pub(super) refreshing: bool,
     pub(super) wake: Option<Timestamp>,
     pub(super) retry_status: Option<Timestamp>,
@@ -41,6 +43,7 @@ impl Worker {
             observe_again: false,
             pending: None,
             writing: false,
+            queued: false,
             refreshing: false,
             wake: None,
             retry_status: None,

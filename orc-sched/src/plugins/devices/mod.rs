@@ -222,7 +222,8 @@ impl Plugin for DynamicResources {
 
     fn helped_by(&self, hint: Hint) -> bool {
         let kinds = [FactKind::DeviceClaim, FactKind::Slice, FactKind::DeviceClass];
-        matches!(hint, Hint::NodeAdded | Hint::NodeLabels)
+        // A pod that is taken off its node again gives back what was assumed with it.
+        matches!(hint, Hint::NodeAdded | Hint::NodeLabels | Hint::PodLeft)
             || matches!(hint, Hint::Fact(kind) if kinds.contains(&kind))
     }
 }

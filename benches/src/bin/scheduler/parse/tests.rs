@@ -1,6 +1,6 @@
 use super::*;
 
-/// The workloads that Kubernetes' own runs are measured with.
+/// The workloads that Kubernetes' own runs are measured with, and ours.
 const GIVEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads");
 
 fn wrong(ops: &str) -> String {
@@ -24,10 +24,12 @@ fn every_given_file_reads() {
         let measured = workload.operations.iter().filter_map(Operation::pods).find(|pods| pods.measure).unwrap();
         let count = stem.rsplit_once('-').and_then(|(_, last)| last.strip_suffix("Pods")?.parse().ok());
         assert_eq!(measured.count, count.unwrap_or(5000), "{stem}");
-        assert!(workload.threshold.is_some_and(|threshold| threshold >= 35.0), "{stem}");
+        // Kubernetes has no run of our own workload, and so no threshold.
+        let own = workload.name == "DeploymentsBehindServices";
+        assert!(own || workload.threshold.is_some_and(|threshold| threshold >= 35.0), "{stem}");
         names.push(stem);
     }
-    assert_eq!(names.len(), 8, "{names:?}");
+    assert_eq!(names.len(), 9, "{names:?}");
 }
 
 #[test]
