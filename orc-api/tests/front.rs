@@ -125,10 +125,16 @@ async fn a_policy_refuses_streams() {
 async fn people_get_lines() {
     let server = ApiServer::start().await.unwrap();
     let lines = |answer: &Answer| serde_json::to_string_pretty(&answer.json()).unwrap().lines().count();
-    for path in ["/api/v1/namespaces/default", "/api/v1/namespaces", "/api/v1/namespaces/none", "/apis/apps/v1", "/version"] {
+    for path in
+        ["/api/v1/namespaces/default", "/api/v1/namespaces", "/api/v1/namespaces/none", "/apis/apps/v1", "/version"]
+    {
         let plain = get(&server, path, &[]).await;
         let wanted = lines(&plain);
-        let asks = [("user-agent", "curl/8.5.0"), ("accept", "application/json;pretty=1"), ("user-agent", "Mozilla/5.0 (X11)")];
+        let asks = [
+            ("user-agent", "curl/8.5.0"),
+            ("accept", "application/json;pretty=1"),
+            ("user-agent", "Mozilla/5.0 (X11)"),
+        ];
         for header in asks {
             let shown = get(&server, path, &[header]).await;
             let text = String::from_utf8(shown.body.to_vec()).unwrap();

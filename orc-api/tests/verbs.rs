@@ -12,7 +12,8 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 async fn ask(server: &ApiServer, method: &str, path: &str) -> (u16, String) {
     let body = if matches!(method, "GET" | "DELETE") { "" } else { "{}" };
-    let body: Body = Full::new(bytes::Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+    let body: Body =
+        Full::new(bytes::Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync();
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let mut request = Request::builder().method(method).uri(path).header("content-type", kind).body(body).unwrap();
     request.extensions_mut().insert(Identity::admin());
@@ -88,7 +89,9 @@ async fn a_resource_has_the_methods_of_its_verbs_and_no_others() {
             let space = if resource["namespaced"] == true { "/namespaces/default" } else { "" };
             let collection = format!("{folder}{space}/{name}");
             match sub {
-                Some(sub) => check(&server, &format!("{collection}/no-such/{sub}"), &verbs, false, true, &mut wrong).await,
+                Some(sub) => {
+                    check(&server, &format!("{collection}/no-such/{sub}"), &verbs, false, true, &mut wrong).await
+                }
                 None => {
                     check(&server, &format!("{collection}/no-such"), &verbs, false, false, &mut wrong).await;
                     check(&server, &collection, &verbs, true, false, &mut wrong).await;

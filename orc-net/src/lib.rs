@@ -23,9 +23,9 @@ pub mod routes;
 pub mod table;
 pub mod userspace;
 
+pub use choice::LocalNode;
 #[cfg(feature = "fuzzing")]
 pub use dns::fuzzing;
-pub use choice::LocalNode;
 pub use plane::{DataPlane, RouteError};
 pub use router::router;
 pub use routes::{Backend, PortRoute, Protocol, ServiceRoutes, TrafficPolicy};

@@ -34,7 +34,9 @@ pub async fn open(args: &ClusterArgs, data: &DataDir, system: &System) -> anyhow
     let encryption = args.encryption_provider_config.as_deref().map(encryption).transpose()?;
     let shared = !args.etcd.servers.is_empty();
     let kept = if shared { etcd(&args.etcd, system).await? } else { durable(data).await? };
-    let Some(encryption) = encryption else { return Ok(Storage { backend: kept.clone(), kept, encryption: None, shared }) };
+    let Some(encryption) = encryption else {
+        return Ok(Storage { backend: kept.clone(), kept, encryption: None, shared });
+    };
     let sealed = EncryptedBackend::new(kept.clone(), encryption);
     if args.encryption_rewrite {
         let count = sealed.rewrite().await?;

@@ -5,8 +5,8 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::Response;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 

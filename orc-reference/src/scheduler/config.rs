@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use orc_core::Name;
-use orc_sched::config::Catalogue;
 use orc_sched::Profile;
+use orc_sched::config::Catalogue;
 use orc_sched::driver::SchedulerConfig;
 
 use crate::device_selectors;

@@ -16,8 +16,8 @@ mod volumes;
 
 pub use affinity::NodeAffinity;
 pub use balanced::NodeResourcesBalancedAllocation;
-pub use devices::{DeviceSelector, DeviceSelectors, DynamicResources};
 pub(crate) use devices::MOST_PODS;
+pub use devices::{DeviceSelector, DeviceSelectors, DynamicResources};
 pub use fit::{NodeResourcesFit, Strategy, Weighed};
 pub use images::ImageLocality;
 pub use inter_pod::InterPodAffinity;
