@@ -63,10 +63,18 @@ fn entries(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
+/// How often a folder into which something was written meanwhile is tried again.
+const TRIES: usize = 8;
+
 fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    let mut tries = 1;
+    loop {
+        match fs::remove_dir_all(path) {
+            // A shim's last words, or another process over the same state: what came is removed as well.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < TRIES => tries += 1,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(()),
+        }
     }
 }
 

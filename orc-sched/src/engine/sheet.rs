@@ -7,7 +7,7 @@ use crate::pod::PodInfo;
 use crate::profile::Profile;
 use crate::reasons::Reasons;
 use crate::set::NodeSet;
-use crate::view::{Change, ChangeKind, View};
+use crate::view::{Change, ChangeKind, TermId, View};
 
 /// The feasible nodes with their scores, and why the others are not, for one signature.
 #[derive(Default)]
@@ -34,6 +34,8 @@ pub(super) struct Sheet {
     pub(super) groups: Groups,
     /// What would have to leave a node for the pod.
     pub(super) plans: Plans,
+    /// The terms of placed pods that keep the pod away; pods that are alike have the same.
+    apart: Vec<TermId>,
 }
 
 /// One part of what makes a group.
@@ -120,7 +122,7 @@ impl Sheet {
                 return false;
             }
         }
-        if !self.fits_silent(profile, view, pod, &mut nodes, why) {
+        if !self.fits_anew(profile, view, pod, &mut nodes, why) {
             return false;
         }
         for part in self.parts.iter().filter(|part| part.classes) {
@@ -135,20 +137,13 @@ impl Sheet {
         true
     }
 
-    /// Asks the plugins that had nothing to say on the pod: a pod counted in may carry the first term that means it.
-    fn fits_silent(
-        &self,
-        profile: &Profile,
-        view: &View,
-        pod: &PodInfo,
-        nodes: &mut NodeSet,
-        why: &mut Reasons,
-    ) -> bool {
-        if view.terms_meaning(pod).is_empty() {
+    /// Asks all plugins anew where a pod counted in carries a term that means the pod and that nobody carried before: what they have
+    /// prepared does not know of it.
+    fn fits_anew(&self, profile: &Profile, view: &View, pod: &PodInfo, nodes: &mut NodeSet, why: &mut Reasons) -> bool {
+        if apart(view, pod).all(|id| self.apart.contains(&id)) {
             return true;
         }
-        let silent = (0..profile.plugins.len()).filter(|at| !self.active.contains(at));
-        for (plugin, _) in silent.map(|at| &profile.plugins[at]) {
+        for (plugin, _) in &profile.plugins {
             let prepared = plugin.prepare(view, pod);
             if plugin.concerned(&prepared) {
                 plugin.filter(&prepared, view, nodes, why);
@@ -187,6 +182,7 @@ impl Sheet {
         for at in self.active.clone() {
             self.sort_scorer(profile, at);
         }
+        self.apart = apart(view, pod).collect();
         (self.seen, self.epoch) = (view.now(), view.epoch());
         self.evaluate(profile, view, view.present(), scratch);
     }
@@ -264,6 +260,11 @@ impl Sheet {
     pub(super) fn plain(&self, slot: usize) -> i64 {
         self.plain[slot]
     }
+}
+
+/// The terms of placed pods that mean a pod and want it apart.
+fn apart<'a>(view: &'a View, pod: &'a PodInfo) -> impl Iterator<Item = TermId> + 'a {
+    view.terms_meaning(pod).into_iter().filter(|(_, _, roles)| roles.apart > 0).map(|(id, ..)| id)
 }
 
 /// Adds the nodes that a plugin named. False when it named all.

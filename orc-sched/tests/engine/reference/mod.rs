@@ -48,13 +48,7 @@ fn judged(view: &View, pod: &PodInfo) -> (Vec<usize>, BTreeMap<String, usize>) {
     let cluster = cluster(view);
     let (mut fitting, mut refused) = (Vec::new(), BTreeMap::new());
     for at in 0..cluster.len() {
-        let mut crowded = cluster.clone();
-        let nominated = view
-            .nominations()
-            .filter(|n| n.node == cluster[at].node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority);
-        crowded[at].pods.extend(nominated.map(|n| &n.pod));
-        let why = [refusals(view, &cluster, at, pod), refusals(view, &crowded, at, pod)];
-        match why.into_iter().find(|why| !why.is_empty()) {
+        match refused_by(view, &cluster, at, pod) {
             None => fitting.push(at),
             Some(why) => why.into_iter().for_each(|text| *refused.entry(text).or_insert(0) += 1),
         }
@@ -62,12 +56,23 @@ fn judged(view: &View, pod: &PodInfo) -> (Vec<usize>, BTreeMap<String, usize>) {
     (fitting, refused)
 }
 
+/// Why a node will not do, as it is or else with the pods that are nominated for it and go first.
+fn refused_by(view: &View, cluster: &[Candidate<'_>], at: usize, pod: &PodInfo) -> Option<Vec<String>> {
+    let mut crowded = cluster.to_vec();
+    let nominated = view
+        .nominations()
+        .filter(|n| n.node == cluster[at].node.name && n.pod.uid != pod.uid && n.pod.priority >= pod.priority);
+    crowded[at].pods.extend(nominated.map(|n| &n.pod));
+    let why = [refusals(view, cluster, at, pod), refusals(view, &crowded, at, pod)];
+    why.into_iter().find(|why| !why.is_empty())
+}
+
 /// Whether a node would do if these pods had left it.
 pub(crate) fn fits_without(view: &View, node: &str, gone: &[Name], pod: &PodInfo) -> bool {
     let mut cluster = cluster(view);
     let at = cluster.iter().position(|at| at.node.name == *node).unwrap();
     cluster[at].pods.retain(|pod| !gone.contains(&pod.uid));
-    refusals(view, &cluster, at, pod).is_empty()
+    refused_by(view, &cluster, at, pod).is_none()
 }
 
 fn tolerated(pod: &PodInfo, taint: &Taint) -> bool {
