@@ -62,6 +62,8 @@ struct Work {
     workers: BTreeMap<String, Worker>,
     newest: BTreeMap<ObjectKey, String>,
     timers: BTreeSet<(Timestamp, String)>,
+    /// The pods that ask for a resize and have not been promised it.
+    asking: BTreeSet<String>,
     beside: FuturesUnordered<Beside>,
     writes: Writes,
     /// How far the pods of an agent before this one are taken over.
@@ -79,6 +81,7 @@ pub(super) async fn run(context: Arc<Context>, feed: &Arc<PodFeed>, stop: Cancel
         workers: BTreeMap::new(),
         newest: BTreeMap::new(),
         timers: BTreeSet::new(),
+        asking: BTreeSet::new(),
         beside: FuturesUnordered::new(),
         writes: Writes::default(),
         taken: Taken::Nothing,
@@ -190,6 +193,11 @@ impl Work {
     fn step(&mut self, uid: &str, input: Input) {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         let Step { actions, status, events, wake, finished } = worker.machine.step(input, self.context.now());
+        if worker.machine.wants_resize().is_some() {
+            self.asking.insert(uid.to_owned());
+        } else {
+            self.asking.remove(uid);
+        }
         let pod = worker.machine.pod().clone();
         for event in events {
             self.context.recorder.record(&pod, &event);

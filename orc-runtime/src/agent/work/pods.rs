@@ -88,11 +88,8 @@ impl Work {
 
     /// Looks again whether there is room for the resizes that pods ask for: after each change of what the pods here hold.
     pub(super) fn consider_resizes(&mut self) {
-        let asking: Vec<(String, Arc<Pod>)> = self
-            .workers
-            .iter()
-            .filter_map(|(uid, worker)| Some((uid.clone(), worker.machine.wants_resize()?.clone())))
-            .collect();
+        let wish = |uid: &String| Some((uid.clone(), self.workers.get(uid)?.machine.wants_resize()?.clone()));
+        let asking: Vec<(String, Arc<Pod>)> = self.asking.iter().filter_map(wish).collect();
         for (uid, pod) in asking {
             let others = self.workers.iter().filter(|(other, worker)| **other != uid && worker.machine.is_active());
             let others: Vec<Arc<Pod>> = others.map(|(_, worker)| worker.machine.pod().clone()).collect();
@@ -128,6 +125,7 @@ impl Work {
 
     pub(super) fn forget(&mut self, uid: &str) {
         let Some(worker) = self.workers.remove(uid) else { return };
+        self.asking.remove(uid);
         if self.newest.get(&worker.key).is_some_and(|newest| newest == uid) {
             self.newest.remove(&worker.key);
             self.context.views.lock().remove(&worker.key);
