@@ -51,6 +51,25 @@ pub fn binding(pod: &str, node: &str) -> serde_json::Result<Bytes> {
     serde_json::to_vec(&binding).map(Bytes::from)
 }
 
+/// What a node's agent writes of a pod that runs: a merge patch of its status.
+///
+/// # Errors
+/// None is expected.
+pub fn running() -> serde_json::Result<Bytes> {
+    let since = "2026-11-21T10:00:05Z";
+    let kinds = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+    let conditions = kinds.map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": since}));
+    let container = json!({
+        "name": "web", "image": "registry.example.com/web:1", "imageID": "host", "containerID": "orc://4f2a", "ready": true,
+        "started": true, "restartCount": 0, "lastState": {}, "state": {"running": {"startedAt": since}}
+    });
+    let status = json!({
+        "phase": "Running", "conditions": conditions, "containerStatuses": [container], "startTime": since,
+        "hostIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.1"}], "podIP": "10.1.0.7", "podIPs": [{"ip": "10.1.0.7"}]
+    });
+    serde_json::to_vec(&json!({"status": status})).map(Bytes::from)
+}
+
 fn pod(number: usize, node: usize, turn: usize) -> Value {
     let (set, app) = (number / 10, number % 50);
     let started = "2026-11-21T10:00:05Z";

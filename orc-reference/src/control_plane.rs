@@ -165,6 +165,7 @@ pub async fn start(
     *status.requests.lock() = Some(service.metrics().clone());
     sources.add(service.metrics().clone());
     sources.add(api_metrics::of_store(registry.store().clone()));
+    sources.add(api_metrics::of_build());
     sources.add(backend);
     metrics::add(&sources, &board);
     let service = match audit {
@@ -174,7 +175,9 @@ pub async fn start(
     let service = match seats {
         Some(seats) => {
             let options = FairnessOptions { seats, ..FairnessOptions::default() };
-            service.with_fairness(Fairness::start(&registry, options, &system).await?)
+            let fairness = Fairness::start(&registry, options, &system).await?;
+            sources.add(fairness.clone());
+            service.with_fairness(fairness)
         }
         None => service,
     };

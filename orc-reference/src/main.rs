@@ -37,6 +37,9 @@ use clap::Parser as _;
 
 use args::{Args, Command};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     // A pod's shim is this same program: it never comes back from here.
     orc_runtime::shim::run_if_asked();

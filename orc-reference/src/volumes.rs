@@ -11,6 +11,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use orc_api::RegistryClient;
 use orc_core::ApiError;
 use orc_reconcile::controllers::{LOCAL_PATH, LocalVolumes};
+use orc_store::dialer::ControlPlane;
 use orc_store::{Api, NodeDialer};
 use serde_json::{Value, json};
 use tower::{Service as _, ServiceExt as _};
@@ -45,7 +46,8 @@ impl NodeFolders {
         let mut service = self.0.dial(node).await?;
         let unreachable = |error: &dyn std::fmt::Display| ApiError::unavailable(format!("node {node:?}: {error}"));
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let request = Request::builder().method(method).uri(format!("http://{node}/localVolumes/{volume}")).body(body);
+        let request = Request::builder().method(method).uri(format!("http://{node}/localVolumes/{volume}"));
+        let request = request.extension(ControlPlane).body(body);
         let ready = service.ready().await.map_err(|error| unreachable(&error))?;
         let answer = ready.call(request.map_err(ApiError::internal)?);
         let answer = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| unreachable(&"no answer"))?;

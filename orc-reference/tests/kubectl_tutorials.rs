@@ -52,10 +52,16 @@ fn ordered_set(cluster: &Cluster) {
     let ask = ["exec", "ordered-2", "--", "busybox", "wget", "-q", "-O", "-", "http://ordered-0.ordered:8080/"];
     cluster.until(&ask, "a pod is found by its name", |said| said.contains("I am ordered-0"));
     let uid = ["get", "pod", "ordered-1", "-o", "jsonpath={.metadata.uid} {.status.phase}"];
-    let before = cluster.ok(&uid);
+    let births = ["exec", "ordered-1", "--", "cat", "/data/births"];
+    let (before, first) = (cluster.ok(&uid), cluster.ok(&births));
+    assert_eq!(first.lines().count(), 1, "one birth: {first:?}");
     cluster.ok(&["delete", "pod", "ordered-1"]);
     cluster.until(&uid, "it comes back under its name", |said| said.ends_with(" Running") && said != before);
+    cluster.until(&births, "its data is kept", |said| said.starts_with(&first) && said.lines().count() == 2);
     cluster.ok_with(&["delete", "-f", "-"], manifest);
+    let bound = r#"jsonpath={range .items[?(@.status.phase=="Bound")]}{.metadata.name} {end}"#;
+    assert_eq!(cluster.ok(&["get", "pvc", "-o", bound]), "data-ordered-0 data-ordered-1 data-ordered-2 ");
+    cluster.ok(&["delete", "pvc", "--all"]);
 }
 
 fn every_minute(cluster: &Cluster) {

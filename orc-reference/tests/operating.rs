@@ -52,6 +52,9 @@ fn a_cluster_shows_how_it_does() {
     assert!(value(&metrics, "workqueue_adds_total", &["name=\"deployment-controller\""]) >= 1.0);
     assert!(value(&metrics, "workqueue_work_duration_seconds_count", &["name=\"replicaset-controller\""]) >= 1.0);
     assert!(value(&metrics, "scheduler_schedule_attempts_total", &["result=\"scheduled\""]) >= 5.0);
+    assert!(value(&metrics, "apiserver_flowcontrol_dispatched_requests_total", &["priority_level=\"exempt\""]) >= 1.0);
+    assert!(value(&metrics, "apiserver_flowcontrol_nominal_limit_seats", &["priority_level=\"workload-low\""]) >= 1.0);
+    assert!((value(&metrics, "kubernetes_build_info", &["minor=\"36\"", "git_version=\"v1.36"]) - 1.0).abs() < 1e-9);
     assert!(value(&metrics, "process_resident_memory_bytes", &[]) > 1e7);
 
     let ready = cluster.ok(&["get", "--raw", "/readyz?verbose"]);

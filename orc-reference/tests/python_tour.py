@@ -5,10 +5,11 @@ Argument: a kubeconfig. Ends with status 0 and `ok`, or with what was wrong.
 import sys
 import threading
 
-from kubernetes import client, config, dynamic, watch
+from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.rest import ApiException
 from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.configmaplock import ConfigMapLock
+from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 config.load_kube_config(sys.argv[1])
 core, custom = client.CoreV1Api(), client.CustomObjectsApi()
@@ -137,16 +138,40 @@ def own_kind():
     extensions.delete_custom_resource_definition("gadgets.tour.example")
 
 
+def from_files():
+    """Objects of several groups at once, as `create_from_yaml` finds their APIs; the second time each is there already."""
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    items = [
+        {"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "listed"}, "data": {"a": "b"}}]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "listed"}, "rules": rules},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "listed"}, "spec": {"podSelector": {}}},
+    ]
+    for item in items:
+        utils.create_from_dict(client.ApiClient(), item)
+        try:
+            utils.create_from_dict(client.ApiClient(), item)
+            raise AssertionError(f"made twice: {item}")
+        except utils.FailToCreateError as error:
+            assert [one.status for one in error.api_exceptions] == [409], error
+    assert core.read_namespaced_config_map("listed", NAMESPACE).data == {"a": "b"}
+
+
 def election():
-    """Two candidates for one lock: one leads, the other does not while the first holds it."""
+    """Two candidates for one lock: one leads, the other does not while the first holds it. Both kinds of lock."""
+    for lock in (ConfigMapLock, LeaseLock):
+        elected(lock)
+
+
+def elected(make):
     led = threading.Event()
-    lock = ConfigMapLock("leader", NAMESPACE, "first")
+    lock = make("leader", NAMESPACE, "first")
     settings = electionconfig.Config(
         lock, lease_duration=17, renew_deadline=15, retry_period=1, onstarted_leading=led.set, onstopped_leading=lambda: None
     )
     threading.Thread(target=leaderelection.LeaderElection(settings).run, daemon=True).start()
     assert led.wait(60), "nobody leads"
-    second = ConfigMapLock("leader", NAMESPACE, "second")
+    second = make("leader", NAMESPACE, "second")
     found, record = second.get("leader", NAMESPACE)
     assert found and record.holder_identity == "first", record
 
@@ -159,7 +184,7 @@ def evictions():
     core.create_namespaced_pod_eviction("evicted", NAMESPACE, eviction)
 
 
-for part in (patches, pages, watches, own_kind, election, evictions):
+for part in (patches, pages, watches, own_kind, from_files, election, evictions):
     part()
     print(part.__name__, flush=True)
 assert client.AuthenticationV1Api().create_self_subject_review({}).status.user_info.username

@@ -1,5 +1,7 @@
 //! What client libraries do all day: the runtime of kube-rs, and the Python client.
 
+#[path = "tours/kinds.rs"]
+mod kinds;
 mod support;
 
 use std::collections::BTreeMap;
@@ -222,6 +224,7 @@ async fn client_libraries_do_what_they_do() {
         ("operator", operator(client.clone()).boxed()),
         ("mirrored", mirrored(client.clone()).boxed()),
         ("parts of a pod", parts_of_a_pod(client.clone()).boxed()),
+        ("kinds", kinds::kinds(client.clone()).boxed()),
     ];
     for (name, part) in parts {
         let done = tokio::time::timeout(PATIENCE, part).await.unwrap_or_else(|_| panic!("{name}: not in time"));

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::{Event, Pod};
-use orc_store::client::ListOptions;
+use orc_store::client::{DeleteOptions, ListOptions};
 use orc_store::{Api, Env};
 use serde_json::{Value, json};
 use support::*;
@@ -138,6 +138,25 @@ fn grpc_and_https_probes_ask_the_pods_servers() {
         until_told(&env, "wrong", "Unhealthy Readiness probe failed: HTTP probe failed with statuscode: 500").await;
         assert!(!is_ready(&pods.get("wrong").await.unwrap()));
         assert_eq!(restarts(&well), 0);
+        let of = |pod: &str, kind: &str, result: &str| {
+            let uid = format!("pod=\"{pod}\",pod_uid=");
+            let rest = format!("probe_type=\"{kind}\",result=\"{result}\"}} ");
+            move |line: &&str| line.starts_with("prober_probe_total") && line.contains(&uid) && line.contains(&rest)
+        };
+        let text = logs(&running.service, "/metrics/probes").await;
+        assert!(text.lines().any(|line| of("well", "Startup", "successful")(&line)), "{text}");
+        assert!(text.lines().any(|line| of("wrong", "Readiness", "failed")(&line)), "{text}");
+        assert!(!text.lines().any(|line| of("wrong", "Readiness", "successful")(&line)), "{text}");
+        let took = "prober_probe_duration_seconds_count{container=\"c\",namespace=\"default\",pod=\"well\",probe_type=\"Readiness\"}";
+        assert!(text.contains(took) && text.contains("le=\"+Inf\""), "{text}");
+        // A pod's numbers go with it.
+        let now = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+        pods.delete("wrong", now).await.unwrap();
+        eventually("its numbers are gone", || async {
+            let text = logs(&running.service, "/metrics/probes").await;
+            (!text.contains("pod=\"wrong\"")).then_some(())
+        })
+        .await;
         running.stop.cancel();
         running.task.await.unwrap();
     });

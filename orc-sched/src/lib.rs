@@ -39,7 +39,7 @@ pub mod sim;
 pub mod view;
 
 pub use driver::{Scheduler, SchedulerConfig};
-pub use engine::{Decision, Engine, Event, Explanation, Preemption, PreemptionArgs, Reservation};
+pub use engine::{Decision, Engine, Event, Explanation, GroupPreemption, Preemption, PreemptionArgs, Reservation};
 pub use facts::{Fact, FactKey, FactKind};
 pub use node::NodeInfo;
 pub use plugin::{Fragment, Normal, Plugin, Prepared, Touched};

@@ -33,6 +33,13 @@ pub trait NodeDialer: Send + Sync + 'static {
     async fn dial(&self, node: &str) -> Result<NodeService, ApiError>;
 }
 
+/// In a request's extensions: a loop of the control plane asks for itself, not for a client.
+///
+/// A node serves some paths to such requests alone. The API must pass a client's request on without its extensions, and no
+/// client can send one; a dialer of a distant node has to carry it in a way that only it can.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlPlane;
+
 /// Bytes both ways.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}

@@ -46,7 +46,8 @@ impl Stored {
         memchr::memmem::find(&self.body, &quoted).is_some()
     }
 
-    /// The object as the type `K`, decoded once while anyone holds the result.
+    /// The object as the type `K`, decoded once while anyone holds the result. It is what loops read, so it is **without
+    /// `metadata.managedFields`**; [`Stored::decode`] has all.
     ///
     /// # Errors
     /// `InternalError` when the body does not fit the type.
@@ -59,7 +60,7 @@ impl Stored {
         if let Some(view) = held(&self.views.lock()) {
             return Ok(view);
         }
-        let view = Arc::new(self.decode::<K>()?);
+        let view = Arc::new(self.typed::<K>(&self.head.lean(&self.body))?);
         let mut views = self.views.lock();
         if let Some(winner) = held(&views) {
             return Ok(winner);
@@ -70,12 +71,16 @@ impl Stored {
         Ok(view)
     }
 
-    /// The object as a value of its own.
+    /// The object as a value of its own, whole.
     ///
     /// # Errors
     /// As [`Stored::view`].
     pub fn decode<K: Object>(&self) -> Result<K, ApiError> {
-        let mut object: K = serde_json::from_slice(&self.body)
+        self.typed(&self.body)
+    }
+
+    fn typed<K: Object>(&self, body: &[u8]) -> Result<K, ApiError> {
+        let mut object: K = serde_json::from_slice(body)
             .map_err(|e| ApiError::internal(format!("{} does not decode: {e}", self.key)))?;
         object.meta_mut().resource_version = Some(self.revision.to_string());
         Ok(object)
@@ -119,12 +124,15 @@ mod tests {
 
     #[test]
     fn a_view_is_decoded_once_while_it_is_held() {
-        let doc = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1"}});
+        let doc = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"},
+            "metadata": {"name": "x", "managedFields": [{"manager": "m"}]}});
         let key = ObjectKey::namespaced(ResourceId::new("", "configmaps"), "d", "x");
         let body = Doc::from_value(doc).unwrap().to_body();
         let stored = Stored::parse(key, Revision(9), body, &[] as &[&str]).unwrap();
         let (one, two) = (stored.view::<ConfigMap>().unwrap(), stored.view::<ConfigMap>().unwrap());
         assert!(Arc::ptr_eq(&one, &two));
         assert_eq!(one.metadata.resource_version.as_deref(), Some("9"));
+        assert_eq!(one.metadata.managed_fields, None);
+        assert_eq!(stored.decode::<ConfigMap>().unwrap().metadata.managed_fields.map(|fields| fields.len()), Some(1));
     }
 }

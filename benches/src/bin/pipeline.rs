@@ -36,6 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let mut create = Measure::new("create of a pod", Unit::Seconds);
     let mut get = Measure::new("get of a pod", Unit::Seconds);
     let mut bind = Measure::new("binding of a pod", Unit::Seconds);
+    let mut status = Measure::new("status of a running pod", Unit::Seconds);
     let each = |started: Instant| started.elapsed().as_secs_f64() / args.requests as f64;
     for _ in 0..args.runs {
         let server = ApiServer::start().await?;
@@ -55,15 +56,22 @@ async fn main() -> anyhow::Result<()> {
             send(&server, Method::POST, path, pods::binding(&format!("pod-{number}"), "node-1")?, 201).await?;
         }
         bind.runs.push(each(began));
+        let began = Instant::now();
+        for number in 0..args.requests {
+            let path = format!("{PODS}/pod-{number}/status");
+            send(&server, Method::PATCH, path, pods::running()?, 200).await?;
+        }
+        status.runs.push(each(began));
     }
-    report.measures.extend([create, get, bind]);
+    report.measures.extend([create, get, bind, status]);
     report.fact("requests a step", args.requests);
     report.print(args.json);
     Ok(())
 }
 
 async fn send(server: &ApiServer, method: Method, path: String, body: Bytes, expected: u16) -> anyhow::Result<()> {
-    let request = Request::builder().method(method).uri(&path).header("content-type", "application/json");
+    let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+    let request = Request::builder().method(method).uri(&path).header("content-type", kind);
     let mut request = request.body(Full::new(body).map_err(|never| match never {}).boxed_unsync())?;
     request.extensions_mut().insert(Identity::admin());
     let answer = server.service().answer(request).await;

@@ -12,6 +12,7 @@
 //! | [`schema`] | which FlowSchema a request belongs to (pure) |
 //! | [`plan`] | the configuration, compiled |
 //! | [`level`] | a level's queues under a lock, and those who wait |
+//! | `metrics` | what `/metrics` shows of it |
 //! | [`bootstrap`] | the objects that every cluster starts with |
 //!
 //! Without contention a request costs a search through the FlowSchemas and one short lock. A request has its seats until it is
@@ -22,6 +23,7 @@ pub mod bootstrap;
 pub mod borrow;
 pub mod deal;
 pub mod level;
+mod metrics;
 pub mod plan;
 pub mod queues;
 pub mod schema;
@@ -39,7 +41,7 @@ use orc_store::{Stored, WatchEvent};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use self::level::{Permit, Refused};
+use self::level::{Level, Permit, Refused};
 use self::plan::{Objects, Plan, Priority};
 use crate::follow::{self, Follower};
 use crate::identity::Identity;
@@ -125,24 +127,25 @@ impl Fairness {
         asks: &Attributes<'_>,
         width: impl FnOnce(&Priority) -> u32,
     ) -> Option<Admission> {
-        let (flow_schema, priority, flow) = {
+        let (flow_schema, priority, counts, flow) = {
             let plan = self.shared.plan.load();
             let (schema, flow) = plan.classify(who, asks)?;
-            (schema.uid.clone(), schema.level.clone(), flow)
+            (schema.uid.clone(), schema.level.clone(), schema.counts.clone(), flow)
         };
-        let priority_level = priority.uid.clone();
-        let Some(level) = &priority.level else {
-            return Some(Admission { flow_schema, priority_level, outcome: Ok(None) });
+        let outcome = match &priority.level {
+            Some(level) => self.seats(level, flow, width(&priority).max(1)).await.map(Some),
+            None => Ok(None),
         };
-        let width = width(&priority).max(1);
-        let outcome = match level.try_admit(flow, width) {
-            Some(permit) => Ok(Some(permit)),
-            None => {
-                self.shared.contended.notify_one();
-                level.admit(flow, width, self.patience).await.map(Some)
-            }
-        };
-        Some(Admission { flow_schema, priority_level, outcome })
+        counts.count(&outcome);
+        Some(Admission { flow_schema, priority_level: priority.uid.clone(), outcome })
+    }
+
+    async fn seats(&self, level: &Arc<Level>, flow: u64, width: u32) -> Result<Permit, Refused> {
+        if let Some(permit) = level.try_admit(flow, width) {
+            return Ok(permit);
+        }
+        self.shared.contended.notify_one();
+        level.admit(flow, width, self.patience).await
     }
 
     /// The present plan, for those who want to look at the levels.

@@ -11,6 +11,7 @@ use orc_core::env::Clock;
 
 use super::borrow::{self, Wish};
 use super::level::Level;
+use super::metrics::Counts;
 use super::queues::Shape;
 use super::{bootstrap, schema};
 use crate::identity::Identity;
@@ -29,6 +30,8 @@ pub struct Schema {
     pub uid: HeaderValue,
     /// Its level.
     pub level: Arc<Priority>,
+    /// What became of its requests, since it has been with this level.
+    pub counts: Arc<Counts>,
     precedence: i32,
     spec: FlowSchemaSpec,
 }
@@ -44,6 +47,13 @@ pub struct Priority {
     /// The seats that one list may have.
     pub widest: u32,
     limits: Limits,
+}
+
+impl Priority {
+    /// The seats that it has by its configuration alone.
+    pub fn nominal(&self) -> u32 {
+        self.limits.nominal
+    }
 }
 
 /// The seats of a level by its configuration.
@@ -91,11 +101,23 @@ impl Plan {
             let spec = schema.spec.clone()?;
             let level = levels.get(&spec.priority_level_configuration.name)?.clone();
             let (name, uid) = (schema.metadata.name.clone()?, header(schema.metadata.uid.as_deref()));
-            Some(Schema { name, uid, level, precedence: spec.matching_precedence.unwrap_or(1000), spec })
+            let counts = before.counts(&name, &level.name);
+            Some(Schema { name, uid, level, counts, precedence: spec.matching_precedence.unwrap_or(1000), spec })
         });
         let mut schemas: Vec<Schema> = compiled.collect();
         schemas.sort_by(|a, b| (a.precedence, &a.name).cmp(&(b.precedence, &b.name)));
         Self { schemas, levels }
+    }
+
+    /// The schemas in the order in which they are tried.
+    pub fn schemas(&self) -> &[Schema] {
+        &self.schemas
+    }
+
+    /// The counters of a schema with a level; new ones where it was not there, or with another level.
+    fn counts(&self, name: &str, level: &str) -> Arc<Counts> {
+        let known = self.schemas.iter().find(|one| one.name == name && one.level.name == level);
+        known.map(|one| one.counts.clone()).unwrap_or_default()
     }
 
     /// The first schema that is about a request, and the hash of the request's flow.

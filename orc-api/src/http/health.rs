@@ -11,7 +11,7 @@ use super::service::ApiService;
 use super::{Body, etag, pretty, respond};
 
 /// The Kubernetes level that is served.
-const KUBERNETES_MINOR: &str = "36";
+pub(crate) const KUBERNETES_MINOR: &str = "36";
 
 /// The media type of the Swagger document in protobuf.
 const SWAGGER_PROTO: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -124,11 +124,16 @@ fn public(document: &serde_json::Value, media_type: &'static str) -> Response<Bo
     response
 }
 
+/// The version of Kubernetes with that of orc.
+pub(crate) fn git_version() -> String {
+    format!("v1.{KUBERNETES_MINOR}.0+orc-{}", env!("CARGO_PKG_VERSION"))
+}
+
 /// `/version`, as kubectl and client libraries read it.
 fn version() -> serde_json::Value {
     json!({
         "major": "1", "minor": KUBERNETES_MINOR,
-        "gitVersion": format!("v1.{KUBERNETES_MINOR}.0+orc-{}", env!("CARGO_PKG_VERSION")),
+        "gitVersion": git_version(),
         "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, if cfg!(target_arch = "x86_64") { "amd64" } else { std::env::consts::ARCH }),
         "emulationMajor": "1", "emulationMinor": KUBERNETES_MINOR, "minCompatibilityMajor": "1", "minCompatibilityMinor": "35",

@@ -19,7 +19,7 @@ mod extra;
 mod fairness;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod health;
+pub(crate) mod health;
 mod impersonate;
 mod list_body;
 mod logs;

@@ -116,8 +116,21 @@ fn set_generation(object: &mut Value, generation: i64) {
 /// Makes `key` in `new` what it is in `old`, absence included.
 pub(super) fn keep(new: &mut Value, old: &Value, key: &str) {
     match old.get(key) {
+        // Most often nothing was changed: comparing costs less than a copy.
+        Some(value) if new.get(key) == Some(value) => {}
         Some(value) => put(new, key, value.clone()),
         None => remove(new, key),
+    }
+}
+
+/// Makes every field in `new` what it is in `old`, some left alone.
+fn keep_all_but(new: &mut Value, old: &Value, left: &[&str]) {
+    let names = |object: &Value| -> Vec<String> {
+        let names = object.as_object().into_iter().flat_map(Map::keys);
+        names.filter(|name| !left.contains(&name.as_str())).cloned().collect()
+    };
+    for name in names(new).iter().chain(&names(old)) {
+        keep(new, old, name);
     }
 }
 
@@ -149,14 +162,7 @@ impl Strategy for Kind {
                 }
             }
             Some("status") => {
-                let status = new.get("status").cloned();
-                let metadata = get(new, "metadata").clone();
-                *new = old.clone();
-                match status {
-                    Some(status) => put(new, "status", status),
-                    None => remove(new, "status"),
-                }
-                put(new, "metadata", metadata);
+                keep_all_but(new, old, &["metadata", "status"]);
                 set_generation(new, generation);
                 (self.prepare_sub)(new, old, "status");
             }

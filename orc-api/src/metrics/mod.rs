@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use orc_core::metrics::{Collect, Kind, Sources, Text};
 use orc_store::Store;
 
+use crate::http::health::{KUBERNETES_MINOR, git_version};
 use crate::http::{Body, Extra, plain};
 
 pub use backend::MeteredBackend;
@@ -56,5 +57,13 @@ pub fn of_store(store: Arc<Store>) -> Arc<dyn Collect> {
         }
         let revision = store.current().0 as f64;
         text.one("orc_store_revision", Kind::Gauge, "The latest revision that the server shows.", revision);
+    })
+}
+
+/// Which version the server is: what dashboards join others' series with.
+pub fn of_build() -> Arc<dyn Collect> {
+    Arc::new(|text: &mut Text| {
+        text.family("kubernetes_build_info", Kind::Gauge, "The version of the server; always 1.");
+        text.sample(&[("major", "1"), ("minor", KUBERNETES_MINOR), ("git_version", &git_version())], 1.0);
     })
 }

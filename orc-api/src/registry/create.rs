@@ -1,8 +1,11 @@
 //! Creation.
 
+use std::sync::Arc;
+
 use orc_core::{ApiError, Doc, Name, ObjectKey};
+use orc_store::Stored;
 use orc_store::backend::Expect;
-use orc_store::client::{Outcome, Scope, WriteOptions, Written};
+use orc_store::client::{Freshness, Outcome, Scope, WriteOptions, Written};
 use orc_store::local::rules;
 
 use super::Registry;
@@ -107,15 +110,21 @@ impl Registry {
     }
 
     /// The present state of an object, as a document without its revision, or 404.
-    pub(super) async fn current(
-        &self,
-        kind: &Kind,
-        key: &ObjectKey,
-    ) -> Result<(std::sync::Arc<orc_store::Stored>, Doc), ApiError> {
-        let stored = self.store.get(key, orc_store::client::Freshness::Latest).await?;
-        let stored = stored.ok_or_else(|| kind.not_found(key))?;
-        let mut docs = self.speak(kind, std::slice::from_ref(&stored)).await?;
-        let doc = docs.pop().ok_or_else(|| ApiError::internal("an object was lost in its conversion"))?;
+    pub(super) async fn current(&self, kind: &Kind, key: &ObjectKey) -> Result<(Arc<Stored>, Doc), ApiError> {
+        let stored = self.stored(kind, key).await?;
+        let doc = self.spoken(kind, &stored).await?;
         Ok((stored, doc))
+    }
+
+    /// The present state of an object as it is stored, or 404.
+    pub(super) async fn stored(&self, kind: &Kind, key: &ObjectKey) -> Result<Arc<Stored>, ApiError> {
+        let stored = self.store.get(key, Freshness::Latest).await?;
+        stored.ok_or_else(|| kind.not_found(key))
+    }
+
+    /// An object in the version that the kind is spoken in, without its revision.
+    pub(super) async fn spoken(&self, kind: &Kind, stored: &Arc<Stored>) -> Result<Doc, ApiError> {
+        let mut docs = self.speak(kind, std::slice::from_ref(stored)).await?;
+        docs.pop().ok_or_else(|| ApiError::internal("an object was lost in its conversion"))
     }
 }

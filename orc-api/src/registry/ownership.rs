@@ -103,11 +103,9 @@ impl Kind {
             // An object that nobody was noted for is not tracked until it is applied.
             return Ok(());
         }
-        let mut old = live.clone();
-        old.remove(&["metadata", "managedFields"]);
         let api_version = self.api_version();
         let reach = self.reach(&api_version, writer.sub, versions);
-        managers.update(old.value(), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now))?;
+        managers.update(live.value(), doc.value(), &reach, &self.writer(writer), &timestamp(writer.now))?;
         write(doc, &managers);
         Ok(())
     }

@@ -120,14 +120,10 @@ impl Registry {
         {
             return Err(ApiError::stale(&kind.info.group, &kind.info.plural, &stored.key.name));
         }
-        let (mut doc, mut warnings) = kind.decode(
-            wanted,
-            options,
-            match intent {
-                Intent::Patch(how, bytes) => Some((*how, bytes.as_ref())),
-                _ => None,
-            },
-        )?;
+        let (mut doc, mut warnings) = match intent {
+            Intent::Patch(how, bytes) => kind.decode_patched(wanted, current, options, (*how, bytes.as_ref()))?,
+            _ => kind.decode(wanted, options, None)?,
+        };
         kind.canonical(&mut doc);
         kind.rules.default(doc.value_mut());
         if !applies {

@@ -35,7 +35,7 @@ impl Comparison {
     }
 }
 
-/// Compares two states.
+/// Compares two states. Who manages what (`metadata.managedFields`) is left out: it is nobody's.
 pub fn compare(old: &Value, new: &Value, place: Place<'_>) -> Comparison {
     let mut out = Comparison::default();
     visit(Some(old), Some(new), place, &mut Vec::new(), &mut out);
@@ -75,7 +75,7 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut 
                 let names: std::collections::BTreeSet<&String> =
                     [old, new].into_iter().flatten().filter_map(Value::as_object).flat_map(|map| map.keys()).collect();
                 for name in names {
-                    let Some(place) = member(build, name) else { continue };
+                    let Some(place) = member(build, name).filter(|_| !is_managers(path, name)) else { continue };
                     path.push(Element::Field(name.clone()));
                     visit(old.and_then(|v| v.get(name)), new.and_then(|v| v.get(name)), place, path, out);
                     path.pop();
@@ -83,6 +83,10 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>, path: &mut 
             }
         }
     }
+}
+
+fn is_managers(path: &[Element], name: &str) -> bool {
+    name == "managedFields" && matches!(path, [Element::Field(parent)] if parent == "metadata")
 }
 
 /// Whether what is there of the two is one value, whatever is in it.

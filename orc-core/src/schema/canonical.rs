@@ -68,11 +68,13 @@ pub fn fill_always(value: &mut Value, message: MessageRef) {
     };
     match value {
         Value::Object(map) => {
-            for field in &message.fields {
+            for field in message.always() {
                 if let Some(missing) = missing(field).filter(|_| !map.contains_key(field.json)) {
                     map.insert(field.json.to_owned(), missing);
                 }
-                if let Some(value) = map.get_mut(field.json) {
+            }
+            for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
+                if let Some(field) = message.field(name) {
                     each(field, value, &mut |item, inner| inner.into_iter().for_each(|inner| fill_always(item, inner)));
                 }
             }

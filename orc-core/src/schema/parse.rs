@@ -48,7 +48,12 @@ pub(super) fn parse(text: &'static str) -> Schema {
         resolve(&messages, at, &mut fields);
         let mut by_json: Vec<u16> = (0..fields.len()).map(|i| u16::try_from(i).expect("few fields")).collect();
         by_json.sort_by_key(|&i| by_length(fields[usize::from(i)].json));
-        (messages[at].fields, messages[at].by_json) = (fields, by_json);
+        let is_always =
+            |i: &u16| matches!(fields[usize::from(*i)].presence, Presence::Always | Presence::AlwaysNullable);
+        let mut always: Vec<u16> = by_json.iter().copied().filter(is_always).collect();
+        always.sort_unstable();
+        let message = &mut messages[at];
+        (message.fields, message.by_json, message.always) = (fields, by_json, always);
     }
     let by_name = messages.iter().enumerate().map(|(at, m)| (m.name, at)).collect();
     Schema { messages, by_name, by_kind }
@@ -92,6 +97,7 @@ fn read_message(rest: &'static str, package: &Package) -> Message {
         wire: Vec::new(),
         fields: Vec::new(),
         by_json: Vec::new(),
+        always: Vec::new(),
     };
     if is_kind {
         message.wire.push(type_field("kind"));

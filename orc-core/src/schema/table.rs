@@ -33,6 +33,8 @@ pub struct Message {
     pub fields: Vec<Field>,
     /// Positions in `fields`, sorted by the length of the JSON name, then by the name.
     pub(super) by_json: Vec<u16>,
+    /// Positions in `fields` of those that are always written.
+    pub(super) always: Vec<u16>,
 }
 
 /// What the JSON of a message is.
@@ -187,6 +189,11 @@ impl Message {
             .binary_search_by_key(&by_length(json), |&at| by_length(self.fields[usize::from(at)].json))
             .ok()?;
         Some(&self.fields[usize::from(self.by_json[at])])
+    }
+
+    /// The fields that are always written, in declared order.
+    pub fn always(&self) -> impl Iterator<Item = &Field> {
+        self.always.iter().map(|&at| &self.fields[usize::from(at)])
     }
 
     /// The last part of the name: `Container`.

@@ -53,7 +53,9 @@ pub async fn read(client: &Arc<dyn ObjectClient>, engine: &mut Engine, pod: &Pod
         }
         match (&other.node, &other.nominated) {
             (Some(_), _) => drop(engine.apply(&Event::Pod(other))),
-            (None, Some(node)) => engine.nominate(&other, &node.clone()),
+            (None, Some(node)) => {
+                engine.nominate(&other, &node.clone());
+            }
             (None, None) => {}
         }
     }

@@ -44,10 +44,7 @@ pub fn read(file: Option<&Path>, name: Option<&str>) -> anyhow::Result<Scheduler
 
 /// Kubernetes' plugins, with CEL for device claims.
 fn catalogue() -> Catalogue {
-    Catalogue::default().with("DynamicResources", |args| match args.as_object().is_none_or(serde_json::Map::is_empty) {
-        true => Ok(device_selectors::plugin()),
-        false => Err((String::new(), "Forbidden: the plugin has no arguments".to_owned())),
-    })
+    Catalogue::default().with_devices(device_selectors::plugin())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::config::AgentConfig;
 use super::events::Recorder;
+use super::probing::Counts;
 use super::statics::Statics;
 use super::volumes::Tokens;
 use crate::runtime::RuntimeService;
@@ -43,6 +44,8 @@ pub(super) struct Context {
     pub(super) statics: Arc<Statics>,
     /// What the HTTP API shows; written by the loop.
     pub(super) views: Mutex<BTreeMap<ObjectKey, View>>,
+    /// How probes ended.
+    pub(super) probes: Counts,
     observations: AtomicU64,
 }
 
@@ -68,6 +71,7 @@ impl Context {
             tokens: Tokens::default(),
             statics,
             views: Mutex::default(),
+            probes: Counts::default(),
             observations: AtomicU64::new(0),
         }
     }

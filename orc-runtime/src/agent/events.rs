@@ -158,7 +158,7 @@ impl Writer {
         let name = format!("{}.{:x}", name_of(&note.pod), note.at.as_nanosecond() + i128::from(self.written));
         self.written = self.written.wrapping_add(1);
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace_of(&note.pod));
-        api.create(&self.object(note, name.clone())).await?;
+        api.create_unread(&self.object(note, name.clone())).await?;
         if self.order.len() >= REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {

@@ -1,9 +1,10 @@
 //! The node's HTTP API, in the shape of the kubelet's: `/containerLogs/{namespace}/{pod}/{container}`, `/exec`, `/attach`,
 //! `/portForward`, `/run` and `/healthz`.
 //!
-//! `/stats/summary`, `/metrics/resource` and `/metrics/cadvisor` say what is used, `/metrics` how the agent does, `/pods` what
-//! it runs. Errors are Kubernetes' `Status` as JSON, which the API passes on.
+//! `/stats/summary`, `/metrics/resource` and `/metrics/cadvisor` say what is used, `/metrics` and `/metrics/probes` how the agent
+//! and its probes do, `/pods` what it runs. Errors are Kubernetes' `Status` as JSON, which the API passes on.
 //! Whoever comes here was authenticated and authorized by the API (`nodes/proxy`): the agent has no port of its own.
+//! `/localVolumes` is for the control plane alone.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -45,7 +46,7 @@ async fn answer(context: &Arc<Context>, request: &http::request::Parts) -> Resul
         ["attach", rest @ ..] => return streams::remote(context, request, rest, false).await,
         ["portForward", rest @ ..] => return streams::forward(context, request, rest).await,
         ["run", rest @ ..] => return streams::run(context, request, rest).await,
-        ["localVolumes", volume] => return volumes::local::answer(context, &request.method, volume).await,
+        ["localVolumes", volume] => return volumes::local::answer(context, request, volume).await,
         _ => {}
     }
     if request.method != Method::GET {
@@ -60,6 +61,7 @@ async fn answer(context: &Arc<Context>, request: &http::request::Parts) -> Resul
         ["stats", "summary"] => stats::summary(context).await,
         ["metrics", "resource"] => stats::metrics(context).await,
         ["metrics"] => metrics::own(context).await,
+        ["metrics", "probes"] => Ok(context.probes.text().answer()),
         ["metrics", "cadvisor"] => metrics::cadvisor(context).await,
         ["pods"] => Ok(pods(context)),
         ["stats" | "metrics", ..] => {

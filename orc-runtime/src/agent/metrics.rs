@@ -1,4 +1,4 @@
-//! `/metrics` and `/metrics/cadvisor`: how the agent does, and what containers use, in the text form of Prometheus.
+//! `/metrics`, `/metrics/cadvisor` and `/metrics/probes`: how the agent does, and what containers use, in the text form of Prometheus.
 //!
 //! Names and labels are the kubelet's and cAdvisor's, as far as the values are known here; dashboards ask for those.
 
@@ -18,24 +18,40 @@ use crate::runtime::ContainerState;
 
 /// The text, as it grows.
 #[derive(Default)]
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str, samples: impl IntoIterator<Item = (String, f64)>) {
-        // Writing into a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for (labels, value) in samples {
-            let _ = writeln!(self.0, "{name}{labels} {value}");
-        }
+    /// A family with its samples.
+    pub(super) fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, f64)>,
+    ) {
+        self.head(name, kind, help);
+        samples.into_iter().for_each(|(labels, value)| self.sample(name, &labels, value));
     }
 
-    fn answer(self) -> Response<Body> {
+    /// What a family is about.
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing into a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One sample of the family before.
+    pub(super) fn sample(&mut self, name: &str, labels: &str, value: f64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    /// As an answer.
+    pub(super) fn answer(self) -> Response<Body> {
         respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.0.into())
     }
 }
 
 /// `{a="b",..}`; names and images need no escaping but for quotes and backslashes.
-fn labels(pairs: &[(&str, &str)]) -> String {
+pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
     let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let all: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
     if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }

@@ -1,22 +1,24 @@
 //! What the runtime shows of one pod, with the last words of its containers.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io::SeekFrom;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::context::{Context, uid_of};
 use crate::machine::Observation;
 use crate::runtime::{ContainerState, ContainerStatus, LogOptions, RuntimeError, SandboxId};
 
 /// The longest termination message; Kubernetes' limit.
-const MESSAGE_BYTES: usize = 4096;
+const MESSAGE_BYTES: u64 = 4096;
 /// Lines and bytes of the log that stand in for a missing message.
 const LOG_LINES: u64 = 80;
-const LOG_BYTES: u64 = 2048;
+const LOG_BYTES: usize = 2048;
 
 /// The sandboxes that belong to a pod: grows while its sandbox is made, shrinks when one is removed.
 pub(super) type SandboxIds = Arc<Mutex<BTreeSet<SandboxId>>>;
@@ -59,8 +61,7 @@ pub(super) async fn last_words(context: &Context, pod: &Pod, seen: &mut Observat
     for status in seen.containers.iter_mut().filter(ended) {
         let Some(path) = message_file(context, uid_of(pod), &status.name, status.attempt) else { continue };
         // A container that left no message has an empty file, or none.
-        let mut message = tokio::fs::read(&path).await.unwrap_or_default();
-        message.truncate(MESSAGE_BYTES);
+        let mut message = end_of_file(&path).await.unwrap_or_default();
         let falls_back = crate::machine::any_container(pod, &status.name)
             .is_some_and(|spec| spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"));
         if message.is_empty() && falls_back && status.exit_code != Some(0) {
@@ -70,12 +71,25 @@ pub(super) async fn last_words(context: &Context, pod: &Pod, seen: &mut Observat
     }
 }
 
+/// As much of the end of a file as a message holds: what a container writes there is not bounded.
+async fn end_of_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = tokio::fs::File::open(path).await?;
+    let size = file.metadata().await?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(MESSAGE_BYTES))).await?;
+    let mut text = Vec::new();
+    file.take(MESSAGE_BYTES).read_to_end(&mut text).await?;
+    Ok(text)
+}
+
 async fn log_tail(context: &Context, status: &ContainerStatus) -> Vec<u8> {
-    let options = LogOptions { tail_lines: Some(LOG_LINES), limit_bytes: Some(LOG_BYTES), ..LogOptions::default() };
+    // Not `limit_bytes`: that would keep the beginning of these lines, and the error stands at their end.
+    let options = LogOptions { tail_lines: Some(LOG_LINES), ..LogOptions::default() };
     let mut text = Vec::new();
     let Ok(mut chunks) = context.runtime.logs(&status.id, &options).await else { return text };
     while let Some(Ok(chunk)) = chunks.next().await {
         text.extend_from_slice(&chunk);
+        let before = text.len().saturating_sub(LOG_BYTES);
+        text.drain(..before);
     }
     text
 }

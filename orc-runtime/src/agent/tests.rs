@@ -314,6 +314,8 @@ async fn logs_are_served() {
     assert_eq!(code, 400);
     assert!(text.contains("previous terminated container \\\"web\\\" in pod \\\"a\\\" not found"), "{text}");
     assert_eq!(ask("/containerLogs/default/b/web").await.0, 404);
+    let (code, text) = ask("/localVolumes/pvc-1").await;
+    assert_eq!(code, 403, "whoever comes by way of the API is not the control plane: {text}");
 }
 
 /// A node with a directory: volumes, environment and files are real, the programs are not.

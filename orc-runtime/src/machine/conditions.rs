@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::PodCondition;
 use super::Room;
 use super::find::find_container;
 use super::pod::Machine;
-use super::slot::{Role, time};
+use super::run::{Role, time};
 
 type Verdict = (bool, Option<&'static str>, Option<String>);
 

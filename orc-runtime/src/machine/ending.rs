@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::advance::wake;
 use super::backoff::later;
 use super::pod::Machine;
-use super::slot::Role;
+use super::run::Role;
 use super::{Action, PodEvent, Step};
 use crate::runtime::{ContainerId, SandboxId, SandboxState};
 

@@ -7,15 +7,18 @@
 //! It refuses to know how anything is done: volumes, environment, hooks and probes are run by the driver.
 
 mod advance;
+mod again;
 mod backoff;
 mod conditions;
 mod ending;
 mod events;
 mod find;
+mod input;
 mod phase;
 mod pod;
 mod probes;
 mod resize;
+mod run;
 mod slot;
 mod status;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The phase of a pod from its containers, as the kubelet's `getPhase` decides it.
 
 use super::pod::Machine;
-use super::slot::{Policy, Role, Slot, Stage};
+use super::run::{Policy, Role, Stage};
+use super::slot::Slot;
 
 impl Machine {
     /// The phase; `ended` says that nothing of the pod will run again.

@@ -13,7 +13,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::find::find_container;
 use super::pod::Machine;
-use super::slot::{Role, Slot};
+use super::run::Role;
+use super::slot::Slot;
 use super::{Action, Failure, PodEvent, Step};
 
 /// The resources that a running container can be given more or less of.

@@ -1,70 +1,13 @@
 //! One container of the pod: its runs, its restart policy, and what stands in its way.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{self as core, Container, ContainerStateTerminated, Pod, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::{self as core, Container, ContainerStateTerminated, ResourceRequirements};
 
 use super::ProbeKind;
 use super::backoff::Backoff;
 use super::probes::Probes;
-use crate::runtime::{ContainerId, ContainerState, ContainerStatus, SandboxId, reason};
-
-/// Where in the pod a container stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
-    /// Runs to its end before the next one starts.
-    Init,
-    /// An init container that goes on running.
-    Sidecar,
-    /// One of `spec.containers`.
-    Main,
-    /// One of `spec.ephemeralContainers`: runs once, beside everything, and counts for nothing.
-    Ephemeral,
-}
-
-impl Role {
-    /// Whether it is one of `spec.initContainers`.
-    pub(super) fn is_init(self) -> bool {
-        matches!(self, Self::Init | Self::Sidecar)
-    }
-
-    /// The list in the pod's spec that it stands in.
-    pub(super) fn list(self) -> &'static str {
-        match self {
-            Self::Init | Self::Sidecar => "initContainers",
-            Self::Main => "containers",
-            Self::Ephemeral => "ephemeralContainers",
-        }
-    }
-}
-
-/// When a container is run again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Policy {
-    Always,
-    OnFailure,
-    Never,
-}
-
-/// Where in its life a run is.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Stage {
-    Created,
-    Running { since: Timestamp },
-    Exited(ContainerStateTerminated),
-}
-
-/// One run of a container: the one with the highest attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Run {
-    pub(super) id: ContainerId,
-    pub(super) attempt: u32,
-    /// `None` for a run that only the API remembers.
-    pub(super) sandbox: Option<SandboxId>,
-    /// The image it was made from; empty when only the API remembers the run.
-    pub(super) image: String,
-    pub(super) stage: Stage,
-}
+use super::run::{Policy, Role, Run, Stage, end_of, lost, policy};
+use crate::runtime::{ContainerId, ContainerState, ContainerStatus};
 
 /// Why a container waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,62 +220,5 @@ impl Slot {
     /// When a run that ended may be followed by the next one.
     pub(super) fn restart_at(&self) -> Option<Timestamp> {
         Some(self.restarts.ready_at(self.finished_at()?))
-    }
-}
-
-impl Run {
-    fn into_end(self, now: Timestamp) -> ContainerStateTerminated {
-        match self.stage {
-            Stage::Exited(end) => end,
-            Stage::Running { since } => lost(&self.id, Some(since), now),
-            Stage::Created => lost(&self.id, None, now),
-        }
-    }
-}
-
-/// `spec.restartPolicy`.
-pub(super) fn policy(text: &str) -> Policy {
-    match text {
-        "Never" => Policy::Never,
-        "OnFailure" => Policy::OnFailure,
-        _ => Policy::Always,
-    }
-}
-
-/// The pod's policy.
-pub(super) fn pod_policy(pod: &Pod) -> Policy {
-    policy(pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always"))
-}
-
-/// Whole seconds, as Kubernetes writes times.
-pub(super) fn time(at: Timestamp) -> Time {
-    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
-}
-
-fn end_of(status: &ContainerStatus) -> ContainerStateTerminated {
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let code = status.exit_code.unwrap_or(137);
-    let fallback = if code == 0 { reason::COMPLETED } else { reason::ERROR };
-    ContainerStateTerminated {
-        container_id: Some(status.id.to_string()),
-        exit_code: code,
-        // Only the runtime's own word counts; 128 + n already says the signal, and kubelet leaves it out.
-        signal: None,
-        reason: text(&status.reason).or_else(|| text(fallback)),
-        message: text(&status.message),
-        started_at: status.started_at.map(time),
-        finished_at: Some(time(status.finished_at.unwrap_or(status.created_at))),
-    }
-}
-
-fn lost(id: &ContainerId, since: Option<Timestamp>, now: Timestamp) -> ContainerStateTerminated {
-    ContainerStateTerminated {
-        container_id: Some(id.to_string()),
-        exit_code: 137,
-        reason: Some(reason::UNKNOWN.to_owned()),
-        message: Some("The container could not be located when the pod was observed".to_owned()),
-        started_at: since.map(time),
-        finished_at: Some(time(now)),
-        ..Default::default()
     }
 }

@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::{
 use super::backoff::go_duration;
 use super::find::any_container;
 use super::pod::Machine;
-use super::slot::{Role, Run, Slot, Stage, time};
+use super::run::{Role, Run, Stage, time};
+use super::slot::Slot;
 
 impl Machine {
     pub(super) fn make_status(&self, now: Timestamp) -> PodStatus {

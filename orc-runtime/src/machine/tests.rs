@@ -1,16 +1,19 @@
-//! Transcripts of single pods against a model of a runtime, and safety by random histories.
+//! Transcripts of single pods against a model of a runtime.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::runtime::{ContainerState, SandboxState};
+use crate::runtime::ContainerState;
 
+mod history;
+mod model;
 mod resize;
+
+use model::{Model, Play, short};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -19,188 +22,6 @@ fn at(second: i64) -> Timestamp {
 fn pod(spec: Value) -> Pod {
     let meta = json!({"name": "p", "namespace": "ns", "uid": "u", "generation": 1});
     serde_json::from_value(json!({"metadata": meta, "spec": spec})).unwrap()
-}
-
-/// A runtime that does nothing by itself.
-#[derive(Default)]
-struct Model {
-    seen: Observation,
-    pending: Vec<Action>,
-}
-
-impl Model {
-    fn live(&self) -> usize {
-        self.seen.sandboxes.iter().filter(|sandbox| sandbox.state == SandboxState::Ready).count()
-    }
-
-    fn runs(&self, name: &str) -> bool {
-        self.seen.containers.iter().any(|c| c.name == name && c.state == ContainerState::Running)
-    }
-
-    fn exit(&mut self, index: usize, code: i32, now: Timestamp) {
-        let container = &mut self.seen.containers[index];
-        container.state = ContainerState::Exited;
-        container.exit_code = Some(code);
-        container.finished_at = Some(now);
-    }
-
-    fn lose_sandboxes(&mut self, now: Timestamp) {
-        self.seen.sandboxes.iter_mut().for_each(|sandbox| sandbox.state = SandboxState::NotReady);
-        for index in 0..self.seen.containers.len() {
-            if self.seen.containers[index].state != ContainerState::Exited {
-                self.exit(index, 137, now);
-            }
-        }
-    }
-
-    /// Carries an action out.
-    fn apply(&mut self, action: &Action, now: Timestamp) {
-        match action {
-            Action::RunSandbox { attempt } => self.seen.sandboxes.push(SandboxStatus {
-                id: SandboxId::new(format!("u-{attempt}")),
-                pod_uid: "u".into(),
-                name: "p".into(),
-                namespace: "ns".into(),
-                attempt: *attempt,
-                state: SandboxState::Ready,
-                created_at: now,
-                ips: vec!["10.0.0.1".parse().unwrap()],
-                host_network: false,
-                labels: Default::default(),
-                annotations: Default::default(),
-            }),
-            Action::Start { container, attempt, sandbox } => {
-                if !self.seen.sandboxes.iter().any(|s| s.id == *sandbox && s.state == SandboxState::Ready) {
-                    return;
-                }
-                self.seen.containers.push(ContainerStatus {
-                    id: ContainerId::new(format!("{sandbox}-{container}-{attempt}")),
-                    sandbox_id: sandbox.clone(),
-                    pod_uid: "u".into(),
-                    name: container.clone(),
-                    attempt: *attempt,
-                    image: "i".into(),
-                    state: ContainerState::Running,
-                    pid: None,
-                    created_at: now,
-                    started_at: Some(now),
-                    finished_at: None,
-                    exit_code: None,
-                    signal: None,
-                    reason: String::new(),
-                    message: String::new(),
-                    log_path: None,
-                    labels: Default::default(),
-                    annotations: Default::default(),
-                });
-            }
-            Action::Stop { id, .. } => {
-                let found = self.seen.containers.iter().position(|c| c.id == *id && c.state == ContainerState::Running);
-                found.into_iter().for_each(|index| self.exit(index, 143, now));
-            }
-            Action::StopSandbox { .. } => self.lose_sandboxes(now),
-            Action::RemoveSandbox { id } => {
-                self.seen.sandboxes.retain(|sandbox| sandbox.id != *id);
-                self.seen.containers.retain(|container| container.sandbox_id != *id);
-            }
-            Action::RemoveContainer { id } => self.seen.containers.retain(|container| container.id != *id),
-            Action::Mount | Action::Unmount | Action::Delete | Action::Probe { .. } | Action::Resize { .. } => {}
-        }
-    }
-
-    fn answer(&mut self, action: Action, good: bool, now: Timestamp) -> Input {
-        if let Action::Probe { container, id, kind } = action {
-            return Input::Probed {
-                container,
-                id,
-                kind,
-                success: good,
-                message: if good { String::new() } else { "said no".into() },
-            };
-        }
-        if good {
-            self.apply(&action, now);
-        }
-        let result = if good { Ok(()) } else { Err(Failure::new("ErrImagePull", "no")) };
-        Input::Done(action, result, Some(self.seen.clone()))
-    }
-}
-
-fn short(action: &Action) -> String {
-    match action {
-        Action::RunSandbox { attempt } => format!("RunSandbox {attempt}"),
-        Action::Start { container, attempt, .. } => format!("Start {container} {attempt}"),
-        Action::Stop { container, grace, hook, .. } => format!("Stop {container} {}s hook={hook}", grace.as_secs()),
-        Action::Probe { container, kind, .. } => format!("Probe {container} {}", kind.as_str()),
-        Action::RemoveContainer { id } => format!("RemoveContainer {id}"),
-        Action::Resize { container, generation, .. } => format!("Resize {container} {generation}"),
-        Action::StopSandbox { id } => format!("StopSandbox {id}"),
-        Action::RemoveSandbox { id } => format!("RemoveSandbox {id}"),
-        Action::Mount | Action::Unmount | Action::Delete => format!("{action:?}"),
-    }
-}
-
-/// One pod whose actions are carried out at once, with what happened as text.
-struct Play {
-    machine: Machine,
-    model: Model,
-    now: i64,
-    said: Vec<String>,
-}
-
-impl Play {
-    fn new(pod: Pod) -> Self {
-        let config = MachineConfig { scheme: "sim".into(), host_ips: vec!["192.0.2.1".parse().unwrap()] };
-        let machine = Machine::new(Arc::new(pod), config, at(0));
-        let mut play = Self { machine, model: Model::default(), now: 0, said: Vec::new() };
-        play.input(Input::Observed(Observation::default()));
-        play
-    }
-
-    fn input(&mut self, input: Input) {
-        // In the order of their beginning: what was seen later counts more.
-        let mut inputs = std::collections::VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            let step = self.machine.step(input, at(self.now));
-            self.said.extend(step.events.iter().map(|event| format!("{}! {}", event.reason, event.message)));
-            if step.finished {
-                self.said.push("finished".into());
-            }
-            for action in step.actions {
-                self.said.push(short(&action));
-                inputs.push_back(self.model.answer(action, true, at(self.now)));
-            }
-        }
-    }
-
-    /// Lets a container end, `seconds` later.
-    fn exit(&mut self, name: &str, code: i32, seconds: i64) {
-        self.now += seconds;
-        let running = |c: &ContainerStatus| c.name == name && c.state == ContainerState::Running;
-        let index = self.model.seen.containers.iter().position(running).unwrap();
-        self.model.exit(index, code, at(self.now));
-        self.input(Input::Observed(self.model.seen.clone()));
-    }
-
-    fn pass(&mut self, seconds: i64) {
-        self.now += seconds;
-        self.input(Input::Tick);
-    }
-
-    fn delete(&mut self, grace: i64) {
-        let mut pod = Pod::clone(self.machine.pod());
-        pod.metadata.deletion_timestamp = Some(slot::time(at(self.now + grace)));
-        pod.metadata.deletion_grace_period_seconds = Some(grace);
-        self.input(Input::Spec(Arc::new(pod)));
-    }
-
-    fn told(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.said)
-    }
-
-    fn phase(&self) -> &str {
-        self.machine.status().phase.as_deref().unwrap_or_default()
-    }
 }
 
 #[test]
@@ -280,7 +101,7 @@ fn a_shorter_grace_shortens_the_stop() {
     play.told();
     // The stop is under way and does not end.
     let mut marked = Pod::clone(play.machine.pod());
-    marked.metadata.deletion_timestamp = Some(slot::time(at(30)));
+    marked.metadata.deletion_timestamp = Some(run::time(at(30)));
     marked.metadata.deletion_grace_period_seconds = Some(30);
     let step = play.machine.step(Input::Spec(Arc::new(marked.clone())), at(0));
     assert_eq!(step.actions.iter().map(short).collect::<Vec<_>>(), ["Stop web 30s hook=true"]);
@@ -393,156 +214,4 @@ fn a_restarted_agent_keeps_counts_and_readiness() {
     assert_eq!(step.actions.iter().map(short).collect::<Vec<_>>(), ["Probe web Readiness", "Mount"]);
     assert_eq!(**play.machine.status(), *before);
     assert_eq!(before.container_statuses.as_ref().unwrap()[0].restart_count, 1);
-}
-
-#[derive(Debug, Clone)]
-enum Happening {
-    Answer { index: usize, good: bool },
-    Exit { index: usize, code: i32 },
-    Observe,
-    Lose,
-    Pass(i64),
-    Delete(i64),
-    Gone,
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    prop_oneof![
-        10 => (0..8_usize, prop::bool::weighted(0.8)).prop_map(|(index, good)| Happening::Answer { index, good }),
-        3 => (0..8_usize, 0..2_i32).prop_map(|(index, code)| Happening::Exit { index, code }),
-        3 => Just(Happening::Observe),
-        1 => Just(Happening::Lose),
-        4 => (1..120_i64).prop_map(Happening::Pass),
-        1 => (0..40_i64).prop_map(Happening::Delete),
-        1 => Just(Happening::Gone),
-    ]
-}
-
-fn spec() -> impl Strategy<Value = Value> {
-    let policy = prop_oneof![Just("Always"), Just("OnFailure"), Just("Never")];
-    (policy, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(policy, init, sidecar, probed)| {
-        let mut inits = Vec::new();
-        if init {
-            inits.push(json!({"name": "init", "image": "i"}));
-        }
-        if sidecar {
-            inits.push(json!({"name": "side", "image": "i", "restartPolicy": "Always"}));
-        }
-        let mut web = json!({"name": "web", "image": "i"});
-        if probed {
-            web["livenessProbe"] = json!({"exec": {"command": ["x"]}, "failureThreshold": 1});
-            web["readinessProbe"] = json!({"exec": {"command": ["x"]}});
-        }
-        let containers = json!([web, {"name": "two", "image": "i"}]);
-        json!({"restartPolicy": policy, "initContainers": inits, "containers": containers})
-    })
-}
-
-/// What must hold of each action when it is given out.
-fn check(model: &Model, actions: &[Action]) {
-    for (index, action) in actions.iter().enumerate() {
-        assert!(!model.pending.contains(action), "given out twice: {action:?}");
-        assert!(!actions[..index].contains(action), "given out twice: {action:?}");
-        let pending = model.pending.iter().chain(&actions[..index]);
-        match action {
-            Action::RunSandbox { .. } => {
-                assert_eq!(model.live(), 0, "a second sandbox");
-                assert_eq!(pending.filter(|other| matches!(other, Action::RunSandbox { .. })).count(), 0);
-            }
-            Action::Start { container, attempt, .. } => {
-                assert!(!model.runs(container), "{container} runs already");
-                let same = |other: &&Action| matches!(other, Action::Start { container: c, .. } if c == container);
-                assert_eq!(pending.filter(same).count(), 0);
-                let older = model.seen.containers.iter().filter(|c| c.name == *container);
-                assert!(older.map(|c| c.attempt).max().is_none_or(|last| *attempt > last), "an attempt again");
-            }
-            Action::Delete => assert!(model.seen.sandboxes.is_empty(), "deleted before it was ended"),
-            _ => {}
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_history_is_safe_and_a_stop_is_final(spec in spec(), history in prop::collection::vec(happening(), 0..60)) {
-        let mut play = Play::new(pod(spec));
-        let config = play.machine.config.clone();
-        play.machine = Machine::new(play.machine.pod().clone(), config, at(0));
-        play.model = Model::default();
-        let mut now = 0;
-        let mut gone = false;
-        let feed = |model: &mut Model, machine: &mut Machine, input: Input, now: i64| -> bool {
-            let step = machine.step(input, at(now));
-            check(model, &step.actions);
-            model.pending.extend(step.actions);
-            step.finished
-        };
-        let mut finished = feed(&mut play.model, &mut play.machine, Input::Observed(Observation::default()), now);
-        for happening in history {
-            if finished {
-                break;
-            }
-            let model = &mut play.model;
-            let input = match happening {
-                Happening::Answer { index, good } => {
-                    if model.pending.is_empty() {
-                        continue;
-                    }
-                    let action = model.pending.remove(index % model.pending.len());
-                    model.answer(action, good, at(now))
-                }
-                Happening::Exit { index, code } => {
-                    let running: Vec<usize> = (0..model.seen.containers.len())
-                        .filter(|index| model.seen.containers[*index].state == ContainerState::Running)
-                        .collect();
-                    if running.is_empty() {
-                        continue;
-                    }
-                    model.exit(running[index % running.len()], code, at(now));
-                    Input::Observed(model.seen.clone())
-                }
-                Happening::Observe => Input::Observed(model.seen.clone()),
-                Happening::Lose => {
-                    model.lose_sandboxes(at(now));
-                    Input::Observed(model.seen.clone())
-                }
-                Happening::Pass(seconds) => {
-                    now += seconds;
-                    Input::Tick
-                }
-                Happening::Delete(grace) => {
-                    let mut pod = Pod::clone(play.machine.pod());
-                    pod.metadata.deletion_timestamp = Some(slot::time(at(now + grace)));
-                    pod.metadata.deletion_grace_period_seconds = Some(grace);
-                    Input::Spec(Arc::new(pod))
-                }
-                Happening::Gone => {
-                    gone = true;
-                    Input::Gone
-                }
-            };
-            finished = feed(&mut play.model, &mut play.machine, input, now);
-        }
-        // From any state: once the pod is gone from the API and actions succeed, everything ends.
-        if !gone {
-            finished = feed(&mut play.model, &mut play.machine, Input::Gone, now);
-        }
-        for _ in 0..200 {
-            if finished {
-                break;
-            }
-            let input = if play.model.pending.is_empty() {
-                now += 130;
-                Input::Tick
-            } else {
-                let action = play.model.pending.remove(0);
-                play.model.answer(action, true, at(now))
-            };
-            finished = feed(&mut play.model, &mut play.machine, input, now);
-        }
-        prop_assert!(finished, "not finished: {:?} {:?}", play.model.pending, play.machine);
-        prop_assert!(play.model.seen.sandboxes.is_empty() && play.model.seen.containers.is_empty());
-    }
 }

@@ -7,9 +7,11 @@
 //! By default it starts at once, runs for ever and ends with code 0 when asked to stop.
 
 mod fleet;
+mod observe;
 mod runtime;
 pub mod script;
 mod state;
+mod streams;
 #[cfg(test)]
 mod tests;
 

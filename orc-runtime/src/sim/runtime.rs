@@ -1,11 +1,9 @@
-//! The runtime traits over simulated pods.
+//! Simulated pods and the trait that makes and ends them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream;
 use jiff::Timestamp;
 use orc_core::env::Clock;
 use parking_lot::Mutex;
@@ -15,10 +13,8 @@ use super::script::Script;
 use super::state::State;
 use crate::pod_net::{Cidr, IpPool};
 use crate::runtime::{
-    ContainerConfig, ContainerId, ContainerResources, ContainerState, ContainerStatus, DuplexStream, Event,
-    EventStream, ExecOutput, ExecRequest, ExecSession, ImageError, ImageStatus, Images, LogChunks, LogOptions, Observe,
-    PodLimits, Runtime, RuntimeError, RuntimeStatus, SandboxConfig, SandboxId, SandboxState, SandboxStats,
-    SandboxStatus, StreamSet, Streams, VersionInfo,
+    ContainerConfig, ContainerId, ContainerResources, ContainerState, Event, Observe, PodLimits, Runtime, RuntimeError,
+    SandboxConfig, SandboxId, SandboxStatus,
 };
 
 /// Events that a slow reader may lag behind; agents read them at once.
@@ -35,14 +31,14 @@ pub struct SimConfig {
 
 /// A runtime without processes. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct SimRuntime(Arc<Inner>);
+pub struct SimRuntime(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     config: SimConfig,
-    clock: Clock,
+    pub(super) clock: Clock,
     pool: Mutex<IpPool>,
     state: Mutex<State>,
-    events: broadcast::Sender<Event>,
+    pub(super) events: broadcast::Sender<Event>,
     /// Rung when the time of the next happening may have changed.
     timer: Notify,
 }
@@ -84,7 +80,7 @@ impl SimRuntime {
     }
 
     /// Lets the present time into the state.
-    fn settle(&self) -> parking_lot::MutexGuard<'_, State> {
+    pub(super) fn settle(&self) -> parking_lot::MutexGuard<'_, State> {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
         for uid in state.settle(now) {
@@ -98,7 +94,7 @@ impl SimRuntime {
     }
 
     /// Waits until something happened by itself.
-    async fn passed(&self) {
+    pub(super) async fn passed(&self) {
         loop {
             let rung = self.0.timer.notified();
             let next = self.0.state.lock().next();
@@ -224,118 +220,5 @@ impl Runtime for SimRuntime {
 
     async fn update_sandbox(&self, id: &SandboxId, _limits: &PodLimits) -> Result<(), RuntimeError> {
         self.sandbox_status(id).await.map(drop)
-    }
-}
-
-#[async_trait]
-impl Observe for SimRuntime {
-    async fn list_sandboxes(&self) -> Result<Vec<SandboxStatus>, RuntimeError> {
-        Ok(self.settle().sandboxes.values().cloned().collect())
-    }
-
-    async fn list_containers(&self, sandbox: Option<&SandboxId>) -> Result<Vec<ContainerStatus>, RuntimeError> {
-        let state = self.settle();
-        let all = state.containers.values().map(|container| &container.status);
-        Ok(all.filter(|status| sandbox.is_none_or(|id| status.sandbox_id == *id)).cloned().collect())
-    }
-
-    async fn sandbox_status(&self, id: &SandboxId) -> Result<SandboxStatus, RuntimeError> {
-        self.settle().sandboxes.get(id).cloned().ok_or_else(|| RuntimeError::SandboxNotFound(id.clone()))
-    }
-
-    async fn container_status(&self, id: &ContainerId) -> Result<ContainerStatus, RuntimeError> {
-        let state = self.settle();
-        let found = state.containers.get(id).map(|container| container.status.clone());
-        found.ok_or_else(|| RuntimeError::ContainerNotFound(id.clone()))
-    }
-
-    fn events(&self) -> EventStream {
-        let receiver = self.0.events.subscribe();
-        let me = self.clone();
-        Box::pin(stream::unfold((receiver, me), |(mut receiver, me)| async move {
-            loop {
-                tokio::select! {
-                    biased;
-                    event = receiver.recv() => return match event {
-                        Ok(event) => Some((event, (receiver, me))),
-                        Err(broadcast::error::RecvError::Lagged(_)) => Some((Event::Lagged, (receiver, me))),
-                        Err(broadcast::error::RecvError::Closed) => None,
-                    },
-                    () = me.passed() => {}
-                }
-            }
-        }))
-    }
-
-    async fn stats(&self) -> Result<Vec<SandboxStats>, RuntimeError> {
-        let at = self.0.clock.now();
-        let state = self.settle();
-        let ready = state.sandboxes.values().filter(|sandbox| sandbox.state == SandboxState::Ready);
-        let stats = ready.map(|sandbox| SandboxStats {
-            id: sandbox.id.clone(),
-            pod_uid: sandbox.pod_uid.clone(),
-            at,
-            containers: Vec::new(),
-            network: None,
-        });
-        Ok(stats.collect())
-    }
-
-    async fn runtime_status(&self) -> RuntimeStatus {
-        RuntimeStatus {
-            ready: true,
-            network_ready: true,
-            message: String::new(),
-            version: VersionInfo { name: "sim".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        }
-    }
-}
-
-#[async_trait]
-impl Images for SimRuntime {
-    async fn image_status(&self, reference: &str) -> Result<Option<ImageStatus>, ImageError> {
-        Ok(Some(ImageStatus { reference: reference.to_owned(), id: reference.to_owned(), size_bytes: 0 }))
-    }
-
-    async fn pull_image(&self, reference: &str) -> Result<ImageStatus, ImageError> {
-        Ok(ImageStatus { reference: reference.to_owned(), id: reference.to_owned(), size_bytes: 0 })
-    }
-}
-
-fn no_streams(what: &str) -> RuntimeError {
-    RuntimeError::Unsupported(format!("a simulated container runs no program, so there is nothing to {what}"))
-}
-
-#[async_trait]
-impl Streams for SimRuntime {
-    async fn exec(&self, _: &ContainerId, _: &ExecRequest) -> Result<ExecSession, RuntimeError> {
-        Err(no_streams("exec in"))
-    }
-
-    async fn exec_sync(&self, id: &ContainerId, _: &[String], _: Duration) -> Result<ExecOutput, RuntimeError> {
-        let state = self.settle();
-        let container = state.containers.get(id).ok_or_else(|| RuntimeError::ContainerNotFound(id.clone()))?;
-        if container.status.state != ContainerState::Running {
-            return Err(RuntimeError::WrongState { id: id.clone(), state: "not running".to_owned() });
-        }
-        Ok(ExecOutput { exit_code: container.script.exec_exit_code, ..ExecOutput::default() })
-    }
-
-    async fn attach(&self, _: &ContainerId, _: StreamSet) -> Result<ExecSession, RuntimeError> {
-        Err(no_streams("attach to"))
-    }
-
-    async fn logs(&self, id: &ContainerId, _: &LogOptions) -> Result<LogChunks, RuntimeError> {
-        let status = self.container_status(id).await?;
-        let line = format!("simulated container {} (attempt {}) writes no log\n", status.name, status.attempt);
-        Ok(Box::pin(stream::iter([Ok(Bytes::from(line))])))
-    }
-
-    async fn port_forward(&self, _: &SandboxId, _: u16) -> Result<DuplexStream, RuntimeError> {
-        Err(no_streams("forward ports to"))
-    }
-
-    async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        self.container_status(id).await.map(drop)
     }
 }

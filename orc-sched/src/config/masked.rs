@@ -49,6 +49,10 @@ impl Plugin for ScoresOnly {
         self.0.classes(prepared).map(|_| self as &dyn Classes)
     }
 
+    fn settle(&self, view: &View, pod: &PodInfo, slot: usize) -> Option<PodInfo> {
+        self.0.settle(view, pod, slot)
+    }
+
     fn local(&self) -> bool {
         self.0.local()
     }

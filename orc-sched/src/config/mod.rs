@@ -1,7 +1,7 @@
 //! Kubernetes' `KubeSchedulerConfiguration` (`kubescheduler.config.k8s.io/v1`), read into profiles.
 //!
-//! What cannot be done is an error with file, line and field, never passed over. Accepted and said to have no effect:
-//! `percentageOfNodesToScore` (all feasible nodes are scored) and `parallelism`.
+//! What cannot be done is an error with file, line and field, never passed over. What is accepted and has no effect, such as
+//! `percentageOfNodesToScore` (all feasible nodes are scored), is told in [`SchedulerConfig::notes`].
 //!
 //! ```
 //! use orc_sched::config::Catalogue;
@@ -28,8 +28,11 @@
 
 mod args;
 mod build;
+mod choice;
+mod extends;
 mod masked;
 mod raw;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +43,7 @@ use serde_json::Value;
 use self::raw::File;
 use crate::driver::{SchedulerConfig, Timing};
 use crate::plugin::Plugin;
+use crate::plugins::DynamicResources;
 
 /// What is wrong with a configuration.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -86,6 +90,13 @@ impl Catalogue {
         self
     }
 
+    /// Device claims with an evaluator of the expressions in classes and claims; without it those have to wait.
+    #[must_use]
+    pub fn with_devices(mut self, plugin: DynamicResources) -> Self {
+        args::devices(&mut self, plugin);
+        self
+    }
+
     fn add<P: Plugin>(
         &mut self,
         name: &'static str,
@@ -126,16 +137,51 @@ impl Catalogue {
             let reason = "Forbidden: extenders are not supported; write a plugin".to_owned();
             return Err((extender.referenced.line(), "extenders[0]".to_owned(), reason));
         }
-        let mut config = SchedulerConfig { timing: timing(raw)?, ..SchedulerConfig::default() };
-        config.percentage_of_nodes_to_score = raw.percentage_of_nodes_to_score.as_ref().map(|p| p.value);
-        if !raw.profiles.is_empty() {
-            config.profiles = build::profiles(self, &raw.profiles)?;
-            let percentages = raw.profiles.iter().filter_map(|profile| profile.percentage_of_nodes_to_score.as_ref());
-            config.percentage_of_nodes_to_score =
-                config.percentage_of_nodes_to_score.or(percentages.map(|p| p.value).next());
+        percentage("", raw.percentage_of_nodes_to_score.as_ref())?;
+        if let Some(parallelism) = raw.parallelism.as_ref().filter(|parallelism| parallelism.value <= 0) {
+            let reason = format!("Invalid value: {}: should be an integer value greater than zero", parallelism.value);
+            return Err((parallelism.referenced.line(), "parallelism".to_owned(), reason));
+        }
+        let mut config = SchedulerConfig { timing: timing(raw)?, notes: notes(raw), ..SchedulerConfig::default() };
+        let of_profiles = raw.profiles.iter().filter_map(|profile| profile.percentage_of_nodes_to_score.as_ref());
+        let written = raw.percentage_of_nodes_to_score.iter().chain(of_profiles);
+        config.percentage_of_nodes_to_score = written.map(|percentage| percentage.value).next();
+        if raw.profiles.is_empty() {
+            config.profiles = build::profiles(self, &[raw::RawProfile::default()], &mut config.notes)?;
+        } else {
+            config.profiles = build::profiles(self, &raw.profiles, &mut config.notes)?;
         }
         Ok(config)
     }
+}
+
+fn percentage(within: &str, written: Option<&serde_saphyr::Spanned<i32>>) -> Result<(), build::Wrong> {
+    match written {
+        Some(percentage) if !(0..=100).contains(&percentage.value) => {
+            let reason = format!("Invalid value: {}: not in valid range [0-100]", percentage.value);
+            Err((percentage.referenced.line(), format!("{within}percentageOfNodesToScore"), reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is written and does nothing.
+fn notes(raw: &File) -> Vec<String> {
+    let sampled = raw.percentage_of_nodes_to_score.is_some()
+        || raw.profiles.iter().any(|profile| profile.percentage_of_nodes_to_score.is_some());
+    let all = [
+        (sampled, "percentageOfNodesToScore has no effect: all feasible nodes are scored"),
+        (raw.parallelism.is_some(), "parallelism has no effect: a decision is not split"),
+        (raw.leader_election.is_some(), "leaderElection is not read here: it is set where the scheduler is started"),
+        (
+            raw.client_connection.is_some(),
+            "clientConnection is not read here: it is set where the scheduler is started",
+        ),
+        (raw.enable_profiling == Some(true), "enableProfiling has no effect"),
+        (raw.enable_contention_profiling == Some(true), "enableContentionProfiling has no effect"),
+        (raw.delay_cache_until_active == Some(true), "delayCacheUntilActive has no effect"),
+    ];
+    all.into_iter().filter(|(written, _)| *written).map(|(_, note)| note.to_owned()).collect()
 }
 
 fn timing(raw: &File) -> Result<Timing, build::Wrong> {

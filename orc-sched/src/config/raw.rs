@@ -4,26 +4,21 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::tree::Tree;
+
 /// The file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct File {
     pub(super) api_version: Spanned<String>,
     pub(super) kind: Spanned<String>,
-    /// Without effect: the engine does not split a decision.
-    #[serde(default, rename = "parallelism")]
-    _parallelism: Option<Value>,
-    /// Read by whoever starts the scheduler.
-    #[serde(default, rename = "leaderElection")]
-    _leader_election: Option<Value>,
-    #[serde(default, rename = "clientConnection")]
-    _client_connection: Option<Value>,
-    #[serde(default, rename = "enableProfiling")]
-    _enable_profiling: Option<Value>,
-    #[serde(default, rename = "enableContentionProfiling")]
-    _enable_contention_profiling: Option<Value>,
-    #[serde(default, rename = "delayCacheUntilActive")]
-    _delay_cache_until_active: Option<Value>,
+    pub(super) parallelism: Option<Spanned<i64>>,
+    // Accepted as files have them; whoever reads the configuration is told that they do nothing.
+    pub(super) leader_election: Option<Value>,
+    pub(super) client_connection: Option<Value>,
+    pub(super) enable_profiling: Option<bool>,
+    pub(super) enable_contention_profiling: Option<bool>,
+    pub(super) delay_cache_until_active: Option<bool>,
     pub(super) percentage_of_nodes_to_score: Option<Spanned<i32>>,
     pub(super) pod_initial_backoff_seconds: Option<Spanned<i64>>,
     pub(super) pod_max_backoff_seconds: Option<Spanned<i64>>,
@@ -33,7 +28,7 @@ pub(super) struct File {
     pub(super) extenders: Vec<Spanned<Value>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawProfile {
     pub(super) scheduler_name: Option<Spanned<String>>,
@@ -48,7 +43,7 @@ pub(super) struct RawProfile {
 #[serde(deny_unknown_fields)]
 pub(super) struct PluginConfig {
     pub(super) name: Spanned<String>,
-    pub(super) args: Spanned<Value>,
+    pub(super) args: Option<Spanned<Tree>>,
 }
 
 /// The sets of plugins by extension point.
@@ -94,15 +89,32 @@ pub(super) struct Disabled {
 }
 
 impl Points {
-    /// The sets of points whose plugins cannot be chosen apart, as their work is done together with another point's.
-    pub(super) fn joint(&self) -> [(&'static str, &Set, &'static str); 6] {
+    /// The sets of single points, by their names.
+    pub(super) fn sets(&self) -> [(&'static str, &Set); 12] {
         [
-            ("preFilter", &self.pre_filter, "filter"),
-            ("preScore", &self.pre_score, "score"),
-            ("reserve", &self.reserve, "multiPoint"),
-            ("permit", &self.permit, "multiPoint"),
-            ("preBind", &self.pre_bind, "multiPoint"),
-            ("postBind", &self.post_bind, "multiPoint"),
+            ("preEnqueue", &self.pre_enqueue),
+            ("queueSort", &self.queue_sort),
+            ("preFilter", &self.pre_filter),
+            ("filter", &self.filter),
+            ("postFilter", &self.post_filter),
+            ("preScore", &self.pre_score),
+            ("score", &self.score),
+            ("reserve", &self.reserve),
+            ("permit", &self.permit),
+            ("preBind", &self.pre_bind),
+            ("bind", &self.bind),
+            ("postBind", &self.post_bind),
         ]
+    }
+}
+
+impl Set {
+    /// Whether a plugin is disabled by name or with all others, and not enabled again.
+    pub(super) fn bars(&self, name: &str) -> Option<&Disabled> {
+        let enabled = self.enabled.iter().any(|one| one.name.value == name);
+        self.disabled
+            .iter()
+            .find(|one| matches!(&*one.name.value, own if own == "*" || own == name))
+            .filter(|_| !enabled)
     }
 }

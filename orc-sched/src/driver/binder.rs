@@ -11,6 +11,31 @@ use crate::pod::PodInfo;
 /// Assigns a pod to a node.
 ///
 /// Must be whole or nothing, and must refuse a pod that has a node already or is another pod of the same name.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use orc_core::ApiError;
+/// use orc_sched::driver::{ApiBinder, Binder};
+/// use orc_sched::{PodInfo, Profile};
+/// use orc_store::ObjectClient;
+/// use std::sync::Arc;
+///
+/// /// Binds in working hours only.
+/// struct OfficeHours(fn() -> bool);
+///
+/// #[async_trait]
+/// impl Binder for OfficeHours {
+///     async fn bind(&self, client: &dyn ObjectClient, pod: &PodInfo, node: &str) -> Result<(), ApiError> {
+///         if !(self.0)() {
+///             return Err(ApiError::unavailable("come back in the morning"));
+///         }
+///         ApiBinder.bind(client, pod, node).await
+///     }
+/// }
+/// let mut profile = Profile::default();
+/// profile.points.bind = Some(Arc::new(OfficeHours(|| true)));
+/// assert!(profile.points.bind.is_some());
+/// ```
 #[async_trait]
 pub trait Binder: Send + Sync + 'static {
     /// Assigns a pod to a node.

@@ -21,6 +21,8 @@ pub struct SchedulerConfig {
     pub events: bool,
     /// Accepted as Kubernetes' configuration has it, and without effect: all feasible nodes are scored.
     pub percentage_of_nodes_to_score: Option<i32>,
+    /// What a configuration asks for that has no effect here, in words; told once when the scheduler is made.
+    pub notes: Vec<String>,
 }
 
 impl Default for SchedulerConfig {
@@ -32,6 +34,7 @@ impl Default for SchedulerConfig {
             timing: Timing::default(),
             events: true,
             percentage_of_nodes_to_score: None,
+            notes: Vec::new(),
         }
     }
 }

@@ -152,7 +152,7 @@ fn event(
 }
 
 async fn create(client: Arc<dyn ObjectClient>, event: Event) {
-    if let Err(error) = Api::<Event>::all(client).create(&event).await {
+    if let Err(error) = Api::<Event>::all(client).create_unread(&event).await {
         tracing::debug!(reason = event.reason, %error, "an event was not written");
     }
 }

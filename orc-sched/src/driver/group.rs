@@ -1,8 +1,10 @@
 //! Groups of pods that start whole or not at all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use orc_core::Name;
 
 use super::metrics::Ended;
 use super::report::Report;
@@ -37,18 +39,34 @@ impl Scheduler {
                 self.park_group(left, &[], "the pod group has started without this pod: no node has room", now);
             }
             Err(error) => {
-                let text = format!("pod group \"{}\" does not fit as a whole: {error}", gang.name);
-                self.park_group(pods, &error.plugins(), &text, now);
+                let (nodes, more) =
+                    if error.nodes == 0 { Default::default() } else { self.rescue_group(profile, &pods, least) };
+                let mut text = format!("pod group \"{}\" does not fit as a whole: {error}", gang.name);
+                more.iter().for_each(|more| text.extend([" ", more]));
+                self.park_members(pods, &error.plugins(), &text, &nodes, now);
             }
         }
     }
 
     fn park_group(&mut self, pods: Vec<Arc<PodInfo>>, plugins: &[&'static str], text: &str, now: Timestamp) {
+        self.park_members(pods, plugins, text, &BTreeMap::new(), now);
+    }
+
+    /// Parks pods of a group; some may have a node that others are leaving for them.
+    fn park_members(
+        &mut self,
+        pods: Vec<Arc<PodInfo>>,
+        plugins: &[&'static str],
+        text: &str,
+        nodes: &BTreeMap<Name, Name>,
+        now: Timestamp,
+    ) {
         for pod in pods {
             self.status.0.lock().unschedulable += 1;
             self.ended(Ended::Unschedulable, &pod, now);
             self.queue.park(&pod.uid, plugins.to_vec(), now);
-            self.reporter.tell(Report::unschedulable(pod, text.to_owned(), None));
+            let node = nodes.get(&pod.uid).cloned();
+            self.reporter.tell(Report::unschedulable(pod, text.to_owned(), node));
         }
     }
 }

@@ -49,6 +49,7 @@ impl Scheduler {
 
     /// Assumes a decision and sends it on its way.
     pub(super) fn bind(&mut self, profile: usize, pod: Arc<PodInfo>, node: &Name, now: Timestamp) {
+        let kept = self.engine.view().nomination(&pod.uid).is_some_and(|nominated| nominated.node != *node);
         let reservation = match self.engine.reserve(profile, &pod, node) {
             Ok(reservation) => reservation,
             Err(why) => {
@@ -58,6 +59,7 @@ impl Scheduler {
             }
         };
         self.status.0.lock().placed += 1;
+        self.came(&pod, kept);
         let tried = self.queue.tried(&pod.uid);
         let points = self.engine.profiles()[profile].points.clone();
         let (client, binder) = (self.env.client.clone(), self.config.binder.clone());
@@ -73,6 +75,21 @@ impl Scheduler {
             drop(task);
             Bound { reservation, pod, began: now, tried, outcome }
         }));
+    }
+
+    /// A pod has a node by our own decision, which no event tells: those are tried again that it may help, be it by coming, or by
+    /// leaving the room that was kept for it elsewhere.
+    fn came(&mut self, pod: &PodInfo, kept: bool) {
+        if kept {
+            self.hints.insert(Hint::PodLeft);
+        }
+        let (view, profiles) = (self.engine.view(), self.engine.profiles());
+        let plugins = || profiles.iter().flat_map(|profile| &profile.plugins).map(|(plugin, _)| plugin);
+        let follows = |name: &str| plugins().any(|own| own.name() == name && own.helped_by(Hint::PodCame));
+        let helps = |name: &str, waiting: &PodInfo| {
+            plugins().any(|own| own.name() == name && own.helped_by_pod(view, waiting, pod))
+        };
+        self.queue.came(self.env.clock.now(), follows, helps);
     }
 
     /// Takes the outcome of a binding in.

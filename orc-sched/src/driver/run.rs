@@ -55,9 +55,7 @@ impl Scheduler {
     /// Outside a tokio runtime.
     pub fn new(env: Env, config: SchedulerConfig) -> Self {
         let status = StatusReader::default();
-        if let Some(percentage) = config.percentage_of_nodes_to_score {
-            tracing::info!(percentage, "percentageOfNodesToScore has no effect: all feasible nodes are scored");
-        }
+        config.notes.iter().for_each(|note| tracing::warn!("configuration: {note}"));
         Self {
             engine: Engine::new(config.profiles.clone()),
             queue: PodQueue::with_points(config.timing, QueuePoints::of(&config.profiles))
@@ -198,8 +196,9 @@ impl Scheduler {
         // An assumed pod without an entry was bound: this is an older state of it.
         let bound = self.engine.is_placed(&pod.uid) && !self.queue.contains(&pod.uid);
         if !bound && self.engine.profile(&pod.scheduler).is_some() {
-            if let Some(node) = &pod.nominated {
-                self.engine.nominate(&pod, node);
+            let moved = pod.nominated.as_ref().is_some_and(|node| self.engine.nominate(&pod, node));
+            if moved {
+                self.hints.insert(Hint::PodLeft);
             }
             self.queue.put(pod.clone(), self.env.clock.now());
             if let Some(why) = self.queue.held(&pod) {

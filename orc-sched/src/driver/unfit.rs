@@ -1,6 +1,6 @@
 //! Pods that fit nowhere: preemption, and telling why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -59,12 +59,47 @@ impl Scheduler {
         (None, said)
     }
 
+    /// Finds room for a group by preemption, for all of it or for nobody. Returns the nodes that are nominated, or what is said
+    /// of the attempt.
+    pub(super) fn rescue_group(
+        &mut self,
+        profile: usize,
+        pods: &[Arc<PodInfo>],
+        least: usize,
+    ) -> (BTreeMap<Name, Name>, Option<String>) {
+        let none = BTreeMap::new();
+        if pods.iter().any(|pod| self.leaving.contains_key(&pod.uid)) || self.evictions.len() >= EVICTIONS {
+            return (none, None);
+        }
+        let filters = self.engine.profiles()[profile].points.post_filter.clone();
+        let mut said = None;
+        for filter in filters {
+            let seed = self.rng.next();
+            match filter.rescue_group(&mut self.engine, profile, pods, least, seed) {
+                Ok(found) => {
+                    found.members.iter().for_each(|(pod, found)| self.preempt(pod, found));
+                    let nodes = found.members.into_iter().map(|(pod, found)| (pod.uid.clone(), found.node));
+                    return (nodes.collect(), None);
+                }
+                Err(why) => said = Some(why),
+            }
+        }
+        (none, said)
+    }
+
     fn preempt(&mut self, pod: &Arc<PodInfo>, found: &Preemption) {
         for displaced in &found.displaced {
-            self.engine.clear(&displaced.uid);
+            if self.engine.clear(&displaced.uid) {
+                self.hints.insert(Hint::PodLeft);
+            }
             self.reporter.tell(Report::displaced(displaced.clone()));
         }
-        self.engine.nominate(pod, &found.node);
+        if self.engine.nominate(pod, &found.node) {
+            self.hints.insert(Hint::PodLeft);
+        }
+        if found.plan.victims.is_empty() {
+            return;
+        }
         self.status.0.lock().preemptions += 1;
         self.status.metrics().preempted(found.plan.victims.len());
         let mut waits = BTreeSet::new();

@@ -49,8 +49,24 @@ impl Engine {
         let outcome = wanted
             .and_then(|slot| sheet.only(plugins, view, &barred, slot))
             .or_else(|| sheet.best(plugins, view, &barred, |ties| choice(seed, ties)))
-            .ok_or_else(|| sheet.error(plugins, view, &barred, &why));
+            .ok_or_else(|| self.told(profile, pod, sheet.error(plugins, view, &barred, &why)));
         Decision { seed, outcome }
+    }
+
+    /// Reasons in the words for one of the pods that are alike.
+    pub(super) fn told(&self, profile: usize, pod: &PodInfo, mut error: FitError) -> FitError {
+        let mut changed = false;
+        for (reason, _) in &mut error.reasons {
+            let plugin = self.profiles[profile].plugins.iter().find(|(plugin, _)| plugin.name() == reason.plugin);
+            if let Some(text) = plugin.and_then(|(plugin, _)| plugin.worded(pod, &reason.text)) {
+                reason.text = text.into();
+                changed = true;
+            }
+        }
+        if changed {
+            error.reasons.sort();
+        }
+        error
     }
 
     /// Brings the sheet of a pod up to date; it is the profile's last one afterwards.
@@ -63,7 +79,7 @@ impl Engine {
 
     /// The nodes that nominated pods of at least this priority take from the pod, and why: asked of the same plugins, with the
     /// pods nominated for a node counted in there.
-    fn barred(&mut self, profile: usize, pod: &PodInfo) -> (NodeSet, Reasons) {
+    pub(super) fn barred(&mut self, profile: usize, pod: &PodInfo) -> (NodeSet, Reasons) {
         self.open_sheet(profile, pod);
         let (mut barred, mut why) = (NodeSet::new(), Reasons::new());
         let mut ahead: Vec<Nominated> = self.ahead(pod).cloned().collect();

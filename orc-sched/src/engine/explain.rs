@@ -6,7 +6,8 @@ use super::Engine;
 use super::ranks::{bounds, normalized};
 use crate::plugin::{Normal, Plugin, Prepared};
 use crate::pod::PodInfo;
-use crate::reasons::Reasons;
+use crate::profile::Profile;
+use crate::reasons::{Reason, Reasons};
 use crate::set::NodeSet;
 use crate::view::View;
 
@@ -32,8 +33,8 @@ pub struct Explanation {
 pub struct NodeExplanation {
     /// The node.
     pub node: String,
-    /// Why it will not do, by each plugin that says so, not by the first alone; empty for a feasible node. Room that is kept
-    /// for nominated pods shows in the decision only.
+    /// Why it will not do, by each plugin that says so, not by the first alone; empty for a feasible node. Of a node that would
+    /// do but for the pods that it is nominated for, what the first plugin says with them on it.
     pub refused: Vec<Verdict>,
     /// Its scores; empty for a node that is not feasible.
     pub scores: Vec<Score>,
@@ -74,6 +75,7 @@ impl Engine {
     /// When there is no such profile.
     pub fn explain(&mut self, profile: usize, pod: &PodInfo, seed: u64) -> Explanation {
         let outcome = self.decide(profile, pod, seed).outcome;
+        let (barred, barred_why) = self.barred(profile, pod);
         let (view, chosen) = (&self.view, &self.profiles[profile]);
         let mut asked: Vec<_> =
             chosen.plugins.iter().map(|(plugin, weight)| (&**plugin, *weight, plugin.prepare(view, pod))).collect();
@@ -82,6 +84,10 @@ impl Engine {
         for (plugin, _, prepared) in &mut asked {
             refuse(*plugin, prepared, view, &mut refused);
         }
+        for slot in barred.iter() {
+            refused[slot].extend(barred_why.of(slot).map(verdict));
+        }
+        word(chosen, pod, &mut refused);
         let feasible: NodeSet = view.present().iter().filter(|slot| refused[*slot].is_empty()).collect();
         let mut scores: Vec<Vec<Score>> = vec![Vec::new(); view.slot_count()];
         for (plugin, weight, prepared) in asked.iter_mut().filter(|(_, weight, _)| *weight != 0) {
@@ -104,15 +110,25 @@ impl Engine {
     }
 }
 
+fn verdict(reason: &Reason) -> Verdict {
+    Verdict { plugin: reason.plugin, reason: reason.text.to_string(), resolvable: reason.resolvable }
+}
+
+/// Puts verdicts in the words for this pod.
+fn word(profile: &Profile, pod: &PodInfo, refused: &mut [Vec<Verdict>]) {
+    for verdict in refused.iter_mut().flatten() {
+        let plugin = profile.plugins.iter().find(|(plugin, _)| plugin.name() == verdict.plugin);
+        if let Some(text) = plugin.and_then(|(plugin, _)| plugin.worded(pod, &verdict.reason)) {
+            verdict.reason = text;
+        }
+    }
+}
+
 fn refuse(plugin: &dyn Plugin, prepared: &mut Prepared, view: &View, refused: &mut [Vec<Verdict>]) {
     let (mut nodes, mut why) = (view.present().clone(), Reasons::new());
     plugin.filter(prepared, view, &mut nodes, &mut why);
     for slot in view.present().iter() {
-        refused[slot].extend(why.of(slot).map(|reason| Verdict {
-            plugin: reason.plugin,
-            reason: reason.text.to_string(),
-            resolvable: reason.resolvable,
-        }));
+        refused[slot].extend(why.of(slot).map(verdict));
     }
     let Some(classes) = plugin.classes(prepared) else { return };
     let mut sorted = vec![0; view.slot_count()];

@@ -22,6 +22,7 @@ use orc_core::Name;
 
 pub use self::decide::{Decision, Placement};
 pub use self::explain::{Explanation, NodeExplanation, Score, Verdict};
+pub use self::group::GroupPreemption;
 pub use self::preempt::{Plan, Preemption, PreemptionArgs};
 use self::reserve::Reserved;
 use self::sheet::Scratch;
@@ -104,8 +105,11 @@ impl Engine {
                 if self.view.put_node(node.clone()) { node_hints(before.as_deref(), node) } else { Vec::new() }
             }
             Event::NodeGone(name) => {
-                self.view.take_node(name);
-                Vec::new()
+                if self.view.take_node(name) {
+                    vec![Hint::NodeGone]
+                } else {
+                    Vec::new()
+                }
             }
             Event::Pod(pod) => match &pod.node {
                 Some(node) if !pod.ended => self.place(pod, node),
@@ -118,6 +122,8 @@ impl Engine {
     }
 
     fn place(&mut self, pod: &Arc<PodInfo>, node: &Name) -> Vec<Hint> {
+        // Room that was kept for it elsewhere is free.
+        let kept = self.view.nomination(&pod.uid).is_some_and(|nominated| nominated.node != *node);
         self.clear(&pod.uid);
         // What was assumed for another node will not come true.
         match self.view.placed(&pod.uid) {
@@ -128,14 +134,15 @@ impl Engine {
         match before {
             Some(before) if before.node == *node && before.pod.same_footprint(pod) => Vec::new(),
             Some(_) => vec![Hint::PodLeft, Hint::PodCame],
+            None if kept => vec![Hint::PodLeft, Hint::PodCame],
             None => vec![Hint::PodCame],
         }
     }
 
     fn gone(&mut self, uid: &Name) -> Vec<Hint> {
-        self.clear(uid);
+        let kept = self.clear(uid);
         self.release(uid);
-        if self.view.take_pod(uid).is_some() { vec![Hint::PodLeft] } else { Vec::new() }
+        if self.view.take_pod(uid).is_some() || kept { vec![Hint::PodLeft] } else { Vec::new() }
     }
 
     /// As [`Engine::reserve`], for pods of which no plugin assumes more than that they are on the node.
@@ -175,22 +182,24 @@ impl Engine {
     }
 
     /// Keeps room on a node for a pod that waits for others to leave: pods of lower priority do not get it. A pod that has a
-    /// node needs none.
-    pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: &Name) {
+    /// node needs none. Says whether room on another node is no longer kept for it ([`Hint::PodLeft`]).
+    pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: &Name) -> bool {
         if self.is_placed(&pod.uid) {
-            return;
+            return false;
         }
         let nominated = Nominated { pod: pod.clone(), node: node.clone() };
-        self.view.swap_nominated(pod.uid.clone(), Some(nominated));
+        let before = self.view.swap_nominated(pod.uid.clone(), Some(nominated));
+        before.is_some_and(|before| before.node != *node)
     }
 
-    /// Ends a nomination.
-    pub fn clear(&mut self, uid: &Name) {
-        self.view.swap_nominated(uid.clone(), None);
+    /// Ends a nomination. Says whether there was one: its room is free ([`Hint::PodLeft`]).
+    pub fn clear(&mut self, uid: &Name) -> bool {
+        self.view.swap_nominated(uid.clone(), None).is_some()
     }
 
     /// Remembers the present state. Everything until [`Engine::undo`] is "what if".
     pub fn mark(&mut self) -> Mark {
+        self.reserved.mark();
         self.view.mark()
     }
 
@@ -200,6 +209,7 @@ impl Engine {
     /// When a mark that was taken later is still open.
     pub fn undo(&mut self, mark: Mark) {
         self.view.undo(mark);
+        self.reserved.undo();
     }
 
     /// Closes a mark and keeps what was done since.
@@ -208,6 +218,7 @@ impl Engine {
     /// As [`Engine::undo`].
     pub fn keep(&mut self, mark: Mark) {
         self.view.keep(mark);
+        self.reserved.keep();
     }
 }
 

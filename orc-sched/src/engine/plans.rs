@@ -26,7 +26,8 @@ impl Plans {
         if self.0.is_empty() {
             return;
         }
-        if changes.iter().any(|change| matches!(&change.kind, ChangeKind::Fact(key) if key.kind == FactKind::Budget)) {
+        if changes.iter().any(|change| matches!(&change.kind, ChangeKind::Fact(key, _) if key.kind == FactKind::Budget))
+        {
             self.0.clear();
         }
         for slot in touched.iter().chain(changes.iter().map(|change| change.slot)) {

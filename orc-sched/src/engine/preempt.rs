@@ -92,7 +92,7 @@ impl Engine {
             let hopeless = self.view.present().iter().filter(|slot| !hopeful.contains(*slot));
             hopeless.for_each(|slot| why.refuse(slot, PLUGIN, NOT_HELPFUL, false));
             let error = FitError { nodes: self.view.present().len(), reasons: why.counted() };
-            return Err(format!("preemption: {error}"));
+            return Err(format!("preemption: {}", self.told(profile, pod, error)));
         };
         let node = self.view.node(slot).map(|node| node.name.clone()).unwrap_or_default();
         let displaced = self.view.nominations().filter(|other| other.node == node && other.pod.priority < pod.priority);

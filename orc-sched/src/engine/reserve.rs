@@ -13,9 +13,47 @@ use crate::facts::{Fact, FactKey};
 use crate::plugin::Hint;
 use crate::pod::PodInfo;
 
-/// Facts that are assumed.
+/// Facts that are assumed, and as they were at the marks that are open.
 #[derive(Debug, Default)]
 pub(super) struct Reserved {
+    now: Assumed,
+    /// One a mark; `None` while nothing has changed since.
+    marks: Vec<Option<Assumed>>,
+}
+
+impl Reserved {
+    pub(super) fn mark(&mut self) {
+        self.marks.push(None);
+    }
+
+    pub(super) fn undo(&mut self) {
+        if let Some(before) = self.marks.pop().flatten() {
+            self.now = before;
+        }
+    }
+
+    pub(super) fn keep(&mut self) {
+        let before = self.marks.pop().flatten();
+        if let Some(outer @ None) = self.marks.last_mut() {
+            *outer = before;
+        }
+    }
+
+    fn get(&self) -> &Assumed {
+        &self.now
+    }
+
+    /// What is assumed, to be changed.
+    fn change(&mut self) -> &mut Assumed {
+        for mark in self.marks.iter_mut().filter(|mark| mark.is_none()) {
+            *mark = Some(self.now.clone());
+        }
+        &mut self.now
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Assumed {
     by_pod: HashMap<Name, Vec<FactKey>>,
     /// The last news of each, put aside.
     news: BTreeMap<FactKey, Option<Arc<Fact>>>,
@@ -39,23 +77,25 @@ impl Engine {
         }
         for (key, fact) in &facts {
             let before = self.view.swap_fact(key, Some(fact.clone()));
-            self.reserved.news.entry(key.clone()).or_insert(before);
-            self.reserved.by_pod.entry(pod.uid.clone()).or_default().push(key.clone());
+            let assumed = self.reserved.change();
+            assumed.news.entry(key.clone()).or_insert(before);
+            assumed.by_pod.entry(pod.uid.clone()).or_default().push(key.clone());
         }
         Ok(Reservation { facts, ..self.assume(&pod, node) })
     }
 
     /// Takes a fact in, or puts it aside while another is assumed.
     pub(super) fn fact(&mut self, key: &FactKey, fact: Option<Arc<Fact>>) -> Vec<Hint> {
-        if let Some(news) = self.reserved.news.get_mut(key) {
+        if self.reserved.get().news.contains_key(key) {
             let assumed = self.view.facts().get(key);
             let carried = fact.as_deref().zip(assumed.map(|fact| &**fact)).is_some_and(|(new, old)| carries(new, old));
+            let reserved = self.reserved.change();
             if !carried {
-                *news = fact;
+                reserved.news.insert(key.clone(), fact);
                 return Vec::new();
             }
-            self.reserved.news.remove(key);
-            self.reserved.settled.remove(key);
+            reserved.news.remove(key);
+            reserved.settled.remove(key);
         }
         let before = self.view.swap_fact(key, fact.clone());
         if before == fact { Vec::new() } else { vec![Hint::Fact(key.kind)] }
@@ -64,12 +104,16 @@ impl Engine {
     /// Goes back to what was last heard of the facts assumed for a pod. What is assumed for another pod as well stays, without
     /// the one that leaves.
     pub(super) fn release(&mut self, uid: &Name) {
-        for key in self.reserved.by_pod.remove(uid).unwrap_or_default() {
-            let held = self.reserved.by_pod.values().any(|keys| keys.contains(&key));
-            if held || self.reserved.settled.contains(&key) {
+        if !self.reserved.get().by_pod.contains_key(uid) {
+            return;
+        }
+        let reserved = self.reserved.change();
+        for key in reserved.by_pod.remove(uid).unwrap_or_default() {
+            let held = reserved.by_pod.values().any(|keys| keys.contains(&key));
+            if held || reserved.settled.contains(&key) {
                 let left = self.view.facts().get(&key).and_then(|fact| without(fact, uid));
                 left.map(|fact| self.view.swap_fact(&key, Some(Arc::new(fact))));
-            } else if let Some(news) = self.reserved.news.remove(&key) {
+            } else if let Some(news) = reserved.news.remove(&key) {
                 self.view.swap_fact(&key, news);
             }
         }
@@ -77,9 +121,13 @@ impl Engine {
 
     /// The facts of a pod need no longer be taken back: it is on its node.
     pub(super) fn settle_facts(&mut self, uid: &Name) {
-        let keys = self.reserved.by_pod.remove(uid).unwrap_or_default();
-        let waiting = keys.into_iter().filter(|key| self.reserved.news.contains_key(key));
-        self.reserved.settled.extend(waiting);
+        if !self.reserved.get().by_pod.contains_key(uid) {
+            return;
+        }
+        let reserved = self.reserved.change();
+        let keys = reserved.by_pod.remove(uid).unwrap_or_default();
+        let waiting: Vec<_> = keys.into_iter().filter(|key| reserved.news.contains_key(key)).collect();
+        reserved.settled.extend(waiting);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Few objects, read rarely: those that match labels are compiled, the others are kept as they are.
 
+pub(crate) mod devices;
 mod read;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use k8s_openapi::api::storage::v1::{CSINode, CSIStorageCapacity, StorageClass};
 use orc_core::labels::Selector;
 use orc_core::{Name, ObjectKey, ResourceId};
 
+use self::devices::Devices;
 pub use read::{KINDS, Read, gone, of};
 
 /// The sorts of facts.
@@ -112,13 +114,23 @@ impl FactKey {
 }
 
 /// All facts, by kind, namespace and name.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Facts(BTreeMap<FactKey, Arc<Fact>>);
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    all: BTreeMap<FactKey, Arc<Fact>>,
+    devices: Devices,
+}
+
+impl PartialEq for Facts {
+    /// What is kept beside the facts follows from them.
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+}
 
 impl Facts {
     /// A fact.
     pub fn get(&self, key: &FactKey) -> Option<&Arc<Fact>> {
-        self.0.get(key)
+        self.all.get(key)
     }
 
     /// The facts of a sort in a namespace (`""` for cluster-scoped kinds), by name.
@@ -129,7 +141,7 @@ impl Facts {
     ) -> impl Iterator<Item = (&'a Name, &'a Fact)> + use<'a> {
         let first = FactKey { kind, namespace: namespace.clone(), name: Name::new("") };
         let namespace = namespace.clone();
-        let found = self.0.range((Bound::Included(first), Bound::Unbounded));
+        let found = self.all.range((Bound::Included(first), Bound::Unbounded));
         found
             .take_while(move |(key, _)| key.kind == kind && key.namespace == namespace)
             .map(|(key, fact)| (&key.name, &**fact))
@@ -143,13 +155,13 @@ impl Facts {
     /// All facts of a sort, to be kept.
     pub fn shared(&self, kind: FactKind) -> impl Iterator<Item = (&FactKey, &Arc<Fact>)> {
         let first = FactKey::new(kind, "", "");
-        let found = self.0.range((Bound::Included(first), Bound::Unbounded));
+        let found = self.all.range((Bound::Included(first), Bound::Unbounded));
         found.take_while(move |(key, _)| key.kind == kind)
     }
 
     /// The labels of a namespace.
     pub fn namespace(&self, name: &str) -> Option<&BTreeMap<String, String>> {
-        match self.0.get(&FactKey::new(FactKind::Namespace, "", name))?.as_ref() {
+        match self.all.get(&FactKey::new(FactKind::Namespace, "", name))?.as_ref() {
             Fact::Namespace(labels) => Some(labels),
             _ => None,
         }
@@ -158,7 +170,7 @@ impl Facts {
     /// The pods that an object means.
     pub fn selector(&self, kind: FactKind, namespace: &Name, name: &Name) -> Option<&Selector> {
         let key = FactKey { kind, namespace: namespace.clone(), name: name.clone() };
-        match self.0.get(&key)?.as_ref() {
+        match self.all.get(&key)?.as_ref() {
             Fact::Selecting(selector) => Some(selector),
             _ => None,
         }
@@ -167,7 +179,7 @@ impl Facts {
     /// A claim of storage.
     pub fn claim(&self, namespace: &Name, name: &Name) -> Option<&PersistentVolumeClaim> {
         let key = FactKey { kind: FactKind::Claim, namespace: namespace.clone(), name: name.clone() };
-        match self.0.get(&key)?.as_ref() {
+        match self.all.get(&key)?.as_ref() {
             Fact::Claim(claim) => Some(claim.as_ref()),
             _ => None,
         }
@@ -175,7 +187,7 @@ impl Facts {
 
     /// Storage.
     pub fn volume(&self, name: &str) -> Option<&PersistentVolume> {
-        match self.0.get(&FactKey::new(FactKind::Volume, "", name))?.as_ref() {
+        match self.all.get(&FactKey::new(FactKind::Volume, "", name))?.as_ref() {
             Fact::Volume(volume) => Some(volume.as_ref()),
             _ => None,
         }
@@ -183,7 +195,7 @@ impl Facts {
 
     /// How storage of a class is made.
     pub fn storage_class(&self, name: &str) -> Option<&StorageClass> {
-        match self.0.get(&FactKey::new(FactKind::StorageClass, "", name))?.as_ref() {
+        match self.all.get(&FactKey::new(FactKind::StorageClass, "", name))?.as_ref() {
             Fact::StorageClass(class) => Some(class.as_ref()),
             _ => None,
         }
@@ -191,17 +203,26 @@ impl Facts {
 
     /// The storage drivers of a node.
     pub fn csi_node(&self, name: &str) -> Option<&CSINode> {
-        match self.0.get(&FactKey::new(FactKind::CsiNode, "", name))?.as_ref() {
+        match self.all.get(&FactKey::new(FactKind::CsiNode, "", name))?.as_ref() {
             Fact::CsiNode(node) => Some(node.as_ref()),
             _ => None,
         }
     }
 
+    /// The devices that there are, and who has them.
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
     /// Sets or removes a fact; returns the one before.
     pub(crate) fn swap(&mut self, key: &FactKey, fact: Option<Arc<Fact>>) -> Option<Arc<Fact>> {
-        match fact {
-            Some(fact) => self.0.insert(key.clone(), fact),
-            None => self.0.remove(key),
+        let before = match fact.clone() {
+            Some(fact) => self.all.insert(key.clone(), fact),
+            None => self.all.remove(key),
+        };
+        if matches!(key.kind, FactKind::Slice | FactKind::DeviceClaim) {
+            self.devices.follow(key, before.as_deref(), fact.as_ref());
         }
+        before
     }
 }

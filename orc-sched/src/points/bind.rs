@@ -30,6 +30,10 @@ use crate::pod::PodInfo;
 ///         self.0.fetch_add(1, SeqCst);
 ///     }
 /// }
+/// # let now = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// let (one, pod) = (Licences(AtomicI64::new(1)), PodInfo::of(&Default::default()));
+/// assert!(now.block_on(one.reserve(&pod, "n1")).is_ok());
+/// assert!(now.block_on(one.reserve(&pod, "n1")).is_err());
 /// ```
 #[async_trait]
 pub trait Reserve: Send + Sync + 'static {
@@ -63,6 +67,11 @@ pub trait Reserve: Send + Sync + 'static {
 ///         Ok(())
 ///     }
 /// }
+/// # let now = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// let (metered, pod) = (Metered(Semaphore::new(1)), PodInfo::of(&Default::default()));
+/// assert!(now.block_on(metered.permit(&pod, "n1")).is_ok());
+/// metered.0.close();
+/// assert!(now.block_on(metered.permit(&pod, "n1")).is_err());
 /// ```
 #[async_trait]
 pub trait Permit: Send + Sync + 'static {
@@ -122,6 +131,10 @@ pub trait PreBind: Send + Sync + 'static {
 ///         self.0.fetch_add(1, SeqCst);
 ///     }
 /// }
+/// # let now = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// let count = Count::default();
+/// now.block_on(count.bound(&PodInfo::of(&Default::default()), "n1"));
+/// assert_eq!(count.0.into_inner(), 1);
 /// ```
 #[async_trait]
 pub trait PostBind: Send + Sync + 'static {

@@ -12,6 +12,7 @@
 //! | pre-bind | [`PreBind`] | [`WriteFacts`](crate::driver::WriteFacts) |
 //! | bind | [`Binder`] | [`ApiBinder`](crate::driver::ApiBinder) |
 //! | post-bind | [`PostBind`] | none |
+//! | queueing hints | [`Plugin::helped_by`](crate::Plugin::helped_by) | each plugin's own |
 //!
 //! The first three are synchronous and pure; the others are asynchronous and run in the background, many at a time.
 
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 
 pub use self::bind::{Permit, PostBind, PreBind, Reserve};
 use crate::driver::Binder;
-use crate::engine::{Engine, Preemption, PreemptionArgs};
+use crate::engine::{Engine, GroupPreemption, Preemption, PreemptionArgs};
 use crate::pod::PodInfo;
 
 /// Whether a pod may be tried at all. Asked when the pod comes or changes.
@@ -126,6 +127,22 @@ pub trait PostFilter: Send + Sync + 'static {
     /// # Errors
     /// Why it cannot, as it is added to the pod's message.
     fn rescue(&self, engine: &mut Engine, profile: usize, pod: &PodInfo, seed: u64) -> Result<Preemption, String>;
+
+    /// Finds room for at least `least` pods of a group, or none. Must leave the engine as it was.
+    ///
+    /// # Errors
+    /// Why it cannot; the default does not.
+    fn rescue_group(
+        &self,
+        engine: &mut Engine,
+        profile: usize,
+        pods: &[Arc<PodInfo>],
+        least: usize,
+        seed: u64,
+    ) -> Result<GroupPreemption, String> {
+        let _ = (engine, profile, pods, least, seed);
+        Err(format!("preemption: {} makes no room for groups.", self.name()))
+    }
 }
 
 /// Pods with `spec.schedulingGates` wait until the last is taken away.
@@ -170,6 +187,17 @@ impl PostFilter for DefaultPreemption {
 
     fn rescue(&self, engine: &mut Engine, profile: usize, pod: &PodInfo, seed: u64) -> Result<Preemption, String> {
         engine.preempt(profile, pod, seed, &self.0)
+    }
+
+    fn rescue_group(
+        &self,
+        engine: &mut Engine,
+        profile: usize,
+        pods: &[Arc<PodInfo>],
+        least: usize,
+        seed: u64,
+    ) -> Result<GroupPreemption, String> {
+        engine.preempt_group(profile, pods, least, seed, &self.0)
     }
 }
 

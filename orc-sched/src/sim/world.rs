@@ -254,7 +254,7 @@ impl World {
         let found = filters.iter().find_map(|filter| filter.rescue(&mut self.engine, 0, pod, seed).ok());
         let Some(found) = found else { return false };
         self.recorder.preemptions += 1;
-        found.displaced.iter().for_each(|other| self.engine.clear(&other.uid));
+        found.displaced.iter().for_each(|other| _ = self.engine.clear(&other.uid));
         self.engine.nominate(pod, &found.node);
         for victim in &found.plan.victims {
             self.recorder.victims += 1;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::facts::FactKey;
+use crate::facts::{Fact, FactKey};
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -41,8 +41,8 @@ pub enum ChangeKind {
         /// Whether it came.
         added: bool,
     },
-    /// Something beside nodes and pods came, went or changed.
-    Fact(FactKey),
+    /// Something beside nodes and pods came, went or changed; with what it was.
+    Fact(FactKey, Option<Arc<Fact>>),
 }
 
 impl Change {

@@ -213,7 +213,7 @@ impl View {
         let same = self.facts.get(key).map(|fact| &**fact) == fact.as_deref();
         let before = self.facts.swap(key, fact);
         if !same {
-            self.log.push(Change { slot: NO_SLOT, kind: ChangeKind::Fact(key.clone()) });
+            self.log.push(Change { slot: NO_SLOT, kind: ChangeKind::Fact(key.clone(), before.clone()) });
         }
         self.journal.fact(key, before.as_ref());
         before

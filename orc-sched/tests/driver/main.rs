@@ -2,7 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod contradictions;
 mod devices;
+mod groups;
 mod rivals;
 
 use std::collections::BTreeMap;
@@ -279,32 +281,22 @@ async fn a_victim_that_a_budget_protects_is_spared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_starts_whole_or_not_at_all() {
-    let cluster = Cluster::with_nodes(14, &[("n1", 1000)]).await;
-    let member = |name: &str| {
-        with(
-            &pod(name, 400),
-            json!({"metadata": {"labels": {"scheduling.x-k8s.io/pod-group": "g"},
-                                "annotations": {"scheduling.x-k8s.io/pod-group-min-member": "3"}}}),
-        )
-    };
-    cluster.pods.create(&member("a")).await.unwrap();
-    let waiting = cluster.until("a", |pod| condition(pod).is_some()).await;
-    assert!(condition(&waiting).unwrap().message.as_deref().unwrap().contains("2 more pods are needed"));
-    for name in ["b", "c"] {
-        cluster.pods.create(&member(name)).await.unwrap();
-    }
-    let whole = |pod: &Pod| {
-        condition(pod).is_some_and(|c| c.message.as_deref().unwrap_or_default().contains("does not fit as a whole"))
-    };
-    for name in ["a", "b", "c"] {
-        let waiting = cluster.until(name, whole).await;
-        assert_eq!(node_of(&waiting), None);
-    }
-    cluster.nodes.create(&node("n2", 1000, 4, 10)).await.unwrap();
-    for name in ["a", "b", "c"] {
-        cluster.until(name, |pod| node_of(pod).is_some()).await;
-    }
+async fn a_pod_is_tried_when_the_one_comes_that_it_wants_to_be_near() {
+    let cluster = Cluster::with_nodes(17, &[("n1", 1000), ("n2", 1000)]).await;
+    let near = json!([{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "b"}}}]);
+    let affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": near}});
+    let shy = with(&pod("shy", 100), json!({"spec": {"affinity": affinity}}));
+    cluster.pods.create(&shy).await.unwrap();
+    cluster.until("shy", |pod| condition(pod).is_some()).await;
+    let before = cluster.world.env.clock.now();
+    cluster.pods.create(&pod("stranger", 100)).await.unwrap();
+    cluster.until("stranger", |pod| node_of(pod).is_some()).await;
+    assert_eq!(node_of(&cluster.pods.get("shy").await.unwrap()), None);
+    cluster.pods.create(&with(&pod("friend", 100), json!({"metadata": {"labels": {"app": "b"}}}))).await.unwrap();
+    let placed = cluster.until("shy", |pod| node_of(pod).is_some()).await;
+    assert_eq!(node_of(&placed), node_of(&cluster.pods.get("friend").await.unwrap()));
+    let waited = cluster.world.env.clock.now().duration_since(before).as_secs();
+    assert!(waited < 60, "it did not have to wait for the next look at all parked pods: {waited} s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::resource::v1::Device;
 use orc_core::{Name, ObjectKey, ResourceId};
+use orc_sched::plugin::Hint;
 use orc_sched::plugins::{DeviceSelector, DeviceSelectors, DynamicResources};
 use orc_sched::pod::PodInfo;
 use orc_sched::{Engine, Event, Fact, FactKey, FactKind, Profile, Reservation, facts};
@@ -13,12 +14,12 @@ use serde_json::{Value, json};
 
 use crate::common::{node, node_info, pod, pod_info, with};
 
-const CLAIMS: &str = "resourceclaims.resource.k8s.io";
-const SLICES: &str = "resourceslices.resource.k8s.io";
-const CLASSES: &str = "deviceclasses.resource.k8s.io";
+pub(crate) const CLAIMS: &str = "resourceclaims.resource.k8s.io";
+pub(crate) const SLICES: &str = "resourceslices.resource.k8s.io";
+pub(crate) const CLASSES: &str = "deviceclasses.resource.k8s.io";
 
 /// Expressions of one form: `model == x`; anything else does not compile.
-struct Models;
+pub(crate) struct Models;
 struct Model(String);
 
 impl DeviceSelectors for Models {
@@ -35,7 +36,7 @@ impl DeviceSelector for Model {
     }
 }
 
-fn engine(nodes: usize) -> Engine {
+pub(crate) fn engine(nodes: usize) -> Engine {
     let profile = Profile::default().instead(DynamicResources::new(Arc::new(Models)));
     let mut engine = Engine::new(vec![profile]);
     for number in 1..=nodes {
@@ -45,41 +46,41 @@ fn engine(nodes: usize) -> Engine {
     engine
 }
 
-fn put(engine: &mut Engine, resource: &str, object: &Value) {
+pub(crate) fn put(engine: &mut Engine, resource: &str, object: &Value) -> Vec<Hint> {
     let text = |field: &str| object["metadata"][field].as_str().map(Name::new);
     let key =
         ObjectKey { resource: ResourceId::parse(resource), namespace: text("namespace"), name: text("name").unwrap() };
     let (key, fact) = facts::of(&key, object).unwrap().unwrap();
-    engine.apply(&Event::Fact(key, fact));
+    engine.apply(&Event::Fact(key, fact))
 }
 
 /// A slice of a node with devices of these names, models and sides.
-fn slice(node: &str, devices: &[(&str, &str, i64)]) -> Value {
+pub(crate) fn slice(node: &str, devices: &[(&str, &str, i64)]) -> Value {
     let device = |(name, model, side): &(&str, &str, i64)| json!({"name": name, "attributes": {"model": {"string": model}, "side": {"int": side}}});
     let devices: Vec<Value> = devices.iter().map(device).collect();
     json!({"metadata": {"name": format!("slice-{node}")}, "spec": {"driver": "d", "nodeName": node, "devices": devices,
         "pool": {"name": node, "generation": 1, "resourceSliceCount": 1}}})
 }
 
-fn claim(name: &str, devices: Value) -> Value {
+pub(crate) fn claim(name: &str, devices: Value) -> Value {
     json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"devices": devices}})
 }
 
-fn exactly(count: i64) -> Value {
+pub(crate) fn exactly(count: i64) -> Value {
     json!({"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu", "count": count}}]})
 }
 
-fn using(name: &str, claims: &[&str]) -> Arc<PodInfo> {
+pub(crate) fn using(name: &str, claims: &[&str]) -> Arc<PodInfo> {
     let all: Vec<Value> = claims.iter().map(|claim| json!({"name": claim, "resourceClaimName": claim})).collect();
     pod_info(&with(&pod(name, 100), json!({"spec": {"resourceClaims": all}})))
 }
 
-fn told(engine: &mut Engine, pod: &Arc<PodInfo>) -> String {
+pub(crate) fn told(engine: &mut Engine, pod: &Arc<PodInfo>) -> String {
     let outcome = engine.decide(0, pod, 1).outcome;
     outcome.map_or_else(|error| error.to_string(), |placement| placement.node.to_string())
 }
 
-fn reserve(engine: &mut Engine, pod: &Arc<PodInfo>) -> Reservation {
+pub(crate) fn reserve(engine: &mut Engine, pod: &Arc<PodInfo>) -> Reservation {
     let node = engine.decide(0, pod, 1).outcome.unwrap().node;
     engine.reserve(0, pod, &node).unwrap()
 }
@@ -93,7 +94,7 @@ fn devices(reservation: &Reservation, claim: &str) -> Vec<String> {
     allocation.devices.unwrap().results.unwrap().into_iter().map(|result| result.device).collect()
 }
 
-fn all(nodes: usize, text: &str) -> String {
+pub(crate) fn all(nodes: usize, text: &str) -> String {
     format!("0/{nodes} nodes are available: {nodes} {text}.")
 }
 

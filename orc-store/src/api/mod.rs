@@ -17,7 +17,7 @@ use orc_core::{ApiError, Doc, Name, Object, ObjectKey, ResourceId, Revision};
 pub use self::watch::TypedEvent;
 use crate::client::{
     Continue, DeleteOptions, Freshness, Gotten, Intent, ListOptions, ObjectClient, Outcome, PatchKind, ReadOptions,
-    Scope, Subresource, Target, WriteOptions, WriteRequest,
+    Scope, Subresource, Target, WriteRequest,
 };
 
 /// Objects of one type, in one namespace or in all.
@@ -96,7 +96,7 @@ impl<K: Object> Api<K> {
     /// As [`Api::get`].
     pub async fn get_with(&self, name: &str, freshness: Freshness) -> Result<Arc<K>, ApiError> {
         match self.client.get(&Target::object(self.key(name)), &ReadOptions { freshness }).await? {
-            Gotten::Stored(stored) => stored.view(),
+            Gotten::Stored(stored) => stored.decode().map(Arc::new),
             Gotten::Made(doc) => doc.to_typed().map(Arc::new),
         }
     }
@@ -118,7 +118,7 @@ impl<K: Object> Api<K> {
     /// The client's; `InternalError` when one does not fit the type.
     pub async fn list(&self, options: &ListOptions) -> Result<TypedList<K>, ApiError> {
         let page = self.client.list(&self.scope, options).await?;
-        let items = page.items.iter().map(|stored| stored.view()).collect::<Result<_, _>>()?;
+        let items = page.items.iter().map(|stored| stored.decode().map(Arc::new)).collect::<Result<_, _>>()?;
         Ok(TypedList { items, revision: page.revision, next: page.next })
     }
 
@@ -127,17 +127,16 @@ impl<K: Object> Api<K> {
     /// # Errors
     /// `AlreadyExists`, and the client's.
     pub async fn create(&self, object: &K) -> Result<Arc<K>, ApiError> {
-        let doc = self.encode(object)?;
-        let meta = object.meta();
-        let target = match (meta.name.as_deref(), meta.generate_name.as_deref()) {
-            (Some(name), _) if !name.is_empty() => Target::object(self.key_of(object, name)?),
-            (_, Some(prefix)) if !prefix.is_empty() => {
-                let namespace = self.key_of(object, "")?.namespace;
-                Target::Generated { scope: Scope { namespace, ..self.scope.clone() }, prefix: prefix.to_owned() }
-            }
-            _ => return Err(ApiError::bad_request("name or generateName is required")),
-        };
-        self.write(target, Intent::Create(doc)).await
+        self.write(self.new_target(object)?, Intent::Create(self.encode(object)?)).await
+    }
+
+    /// As [`Api::create`], for those who do not read the answer: it is not decoded.
+    ///
+    /// # Errors
+    /// As [`Api::create`].
+    pub async fn create_unread(&self, object: &K) -> Result<(), ApiError> {
+        let request = WriteRequest::new(self.new_target(object)?, Intent::Create(self.encode(object)?));
+        self.client.write(request).await.map(drop)
     }
 
     /// Puts the object in the place of the one of its name. Its `resourceVersion`, when set, must match. Fields that the
@@ -200,12 +199,9 @@ impl<K: Object> Api<K> {
     }
 
     async fn write(&self, target: Target, intent: Intent) -> Result<Arc<K>, ApiError> {
-        self.write_with(target, intent, WriteOptions::default()).await
-    }
-
-    async fn write_with(&self, target: Target, intent: Intent, options: WriteOptions) -> Result<Arc<K>, ApiError> {
-        match self.client.write(WriteRequest { target, intent, options }).await?.outcome {
-            Outcome::Persisted(stored) => stored.view(),
+        let written = self.client.write(WriteRequest::new(target, intent)).await?;
+        match written.outcome {
+            Outcome::Persisted(stored) => stored.decode().map(Arc::new),
             Outcome::Unsaved(doc) => doc.to_typed().map(Arc::new),
             Outcome::Collection(_) | Outcome::Status(_) => {
                 Err(ApiError::internal("the write did not return an object"))
@@ -223,6 +219,19 @@ impl<K: Object> Api<K> {
             doc.set(&["kind"], K::kind(&self.dynamic).as_ref());
         }
         Ok(doc)
+    }
+
+    /// Where a new object goes: under its own name, or under one made of its prefix.
+    fn new_target(&self, object: &K) -> Result<Target, ApiError> {
+        let meta = object.meta();
+        match (meta.name.as_deref(), meta.generate_name.as_deref()) {
+            (Some(name), _) if !name.is_empty() => Ok(Target::object(self.key_of(object, name)?)),
+            (_, Some(prefix)) if !prefix.is_empty() => {
+                let namespace = self.key_of(object, "")?.namespace;
+                Ok(Target::Generated { scope: Scope { namespace, ..self.scope.clone() }, prefix: prefix.to_owned() })
+            }
+            _ => Err(ApiError::bad_request("name or generateName is required")),
+        }
     }
 
     /// The key of an object: its own namespace where this face has none.

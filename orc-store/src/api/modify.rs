@@ -6,14 +6,17 @@ use orc_core::patch::diff;
 use orc_core::{ApiError, Object};
 
 use super::Api;
-use crate::client::{Freshness, Intent, PatchKind, Preconditions, ReadOptions, Target, WriteOptions};
+use crate::client::{
+    Freshness, Intent, Outcome, PatchKind, Preconditions, ReadOptions, Target, WriteOptions, WriteRequest,
+};
 
 /// Attempts before a conflict is given back: a loop that loses so often is better off reconciling again.
 const ATTEMPTS: usize = 16;
 
 impl<K: Object> Api<K> {
     /// Reads the object, changes it, and sends the difference as a merge patch bound to the revision that was read; tries
-    /// again when somebody else was faster. Fields that the type does not know stay. No change sends nothing.
+    /// again when somebody else was faster. Fields that the type does not know stay. No change sends nothing. Neither what the
+    /// closure gets nor the answer has `metadata.managedFields` (see [`Stored::view`](crate::Stored::view)).
     ///
     /// # Errors
     /// `NotFound`; `Conflict` after many lost races; and the client's.
@@ -54,9 +57,15 @@ impl<K: Object> Api<K> {
             let preconditions = Preconditions { uid: None, revision: Some(read.revision) };
             let bound = WriteOptions { preconditions, ..WriteOptions::default() };
             let intent = Intent::Patch(PatchKind::Merge, body.into());
-            match self.write_with(target.clone(), intent, bound).await {
+            match self.client.write(WriteRequest { target: target.clone(), intent, options: bound }).await {
                 Err(error) if error.is_conflict() => {}
-                other => return other,
+                written => {
+                    return match written?.outcome {
+                        Outcome::Persisted(stored) => stored.view(),
+                        Outcome::Unsaved(doc) => doc.to_typed().map(Arc::new),
+                        _ => Err(ApiError::internal("the write did not return an object")),
+                    };
+                }
             }
         }
         let resource = &self.scope.resource;

@@ -41,7 +41,9 @@ impl<K: Object> Api<K> {
 }
 
 fn decode<K: Object>(event: WatchEvent) -> Result<TypedEvent<K>, WatchEnd> {
-    let view = |stored: &crate::Stored| stored.view::<K>().map_err(|error| WatchEnd::Closed(error.to_string()));
+    let view = |stored: &crate::Stored| {
+        stored.decode::<K>().map(Arc::new).map_err(|error| WatchEnd::Closed(error.to_string()))
+    };
     Ok(match event {
         WatchEvent::Added(now) => TypedEvent::Added(view(&now)?),
         WatchEvent::Modified { now, .. } => TypedEvent::Modified(view(&now)?),

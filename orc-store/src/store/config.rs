@@ -7,7 +7,8 @@ use orc_core::ResourceId;
 
 use crate::backend::Durability;
 
-/// Gives the selectable fields of a resource, as dotted paths.
+/// Gives the selectable fields of a resource, as dotted paths. Asked once a resource, and again by
+/// [`Store::refresh_fields`](super::Store::refresh_fields).
 pub type FieldsOf = Arc<dyn Fn(&ResourceId) -> Arc<[String]> + Send + Sync>;
 
 /// Bounds and policies of a store.

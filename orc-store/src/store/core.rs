@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use orc_core::{ApiError, Head, ObjectKey, ResourceId, Revision};
@@ -10,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::announced::{Announced, Announcement};
 use super::config::{FieldsOf, StoreConfig};
 use super::history::History;
 use super::place::{Place, parse_key};
@@ -39,8 +41,13 @@ pub(crate) struct Core {
     /// Whether the task that follows the feed has ended: nothing will be applied any more.
     pub(crate) stopped: watch::Sender<bool>,
     fields: FieldsOf,
+    /// What `fields` gave when it was asked.
+    asked: RwLock<BTreeMap<ResourceId, Arc<[String]>>>,
     /// Selectable fields that were declared after the store was opened; they go before `fields`.
     declared: RwLock<BTreeMap<ResourceId, Arc<[String]>>>,
+    /// Counts the changes of fields: a head that was read before belongs to other fields.
+    declarations: AtomicU64,
+    announced: Announced,
     resources: RwLock<Resources>,
 }
 
@@ -77,7 +84,10 @@ impl Core {
             closing: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
             fields,
+            asked: RwLock::default(),
             declared: RwLock::default(),
+            declarations: AtomicU64::new(0),
+            announced: Announced::default(),
             resources,
         }
     }
@@ -124,17 +134,33 @@ impl Core {
 
     /// Reads the head of a body.
     pub(crate) fn head(&self, key: &ObjectKey, body: &Bytes) -> Result<Head, ApiError> {
-        let declared = self.declared.read().get(&key.resource).cloned();
-        Head::parse(body, &declared.unwrap_or_else(|| (self.fields)(&key.resource)))
+        Head::parse(body, &self.fields_of(&key.resource))
+    }
+
+    fn fields_of(&self, id: &ResourceId) -> Arc<[String]> {
+        for known in [&self.declared, &self.asked] {
+            if let Some(fields) = known.read().get(id) {
+                return fields.clone();
+            }
+        }
+        let fields = (self.fields)(id);
+        self.asked.write().insert(id.clone(), fields.clone());
+        fields
+    }
+
+    /// Reads the head of a body that is about to be committed, so that [`Core::apply`] need not.
+    pub(crate) fn announce(&self, key: &ObjectKey, body: &Bytes) -> Result<Announcement<'_>, ApiError> {
+        let fields = self.declarations.load(Ordering::Acquire);
+        Ok(self.announced.announce(&key.resource, body, self.head(key, body)?, fields))
     }
 
     /// Notes the selectable fields of a resource; says whether they are others than before.
     pub(crate) fn declare(&self, id: &ResourceId, fields: Arc<[String]>) -> bool {
-        let before = self.declared.read().get(id).cloned().unwrap_or_else(|| (self.fields)(id));
-        if before == fields {
+        if self.fields_of(id) == fields {
             return false;
         }
         self.declared.write().insert(id.clone(), fields);
+        self.declarations.fetch_add(1, Ordering::AcqRel);
         true
     }
 
@@ -142,7 +168,10 @@ impl Core {
     pub(crate) fn read(&self, raw: &RawKey, body: Bytes, revision: Revision) -> Result<Stored, String> {
         let named = || String::from_utf8_lossy(raw).into_owned();
         let key = parse_key(raw).ok_or_else(|| format!("{} is not an object's key", named()))?;
-        let head = self.head(&key, &body).map_err(|e| format!("{}: {e}", named()))?;
+        let head = match self.announced.take(&key.resource, &body, self.declarations.load(Ordering::Acquire)) {
+            Some(head) => head,
+            None => self.head(&key, &body).map_err(|e| format!("{}: {e}", named()))?,
+        };
         Ok(Stored::new(key, revision, head, body))
     }
 
@@ -234,6 +263,8 @@ impl Core {
 
     /// Reads the heads of a resource's objects again, after its selectable fields changed. Its watchers list again.
     pub(crate) fn refresh(&self, id: &ResourceId) -> Result<(), ApiError> {
+        self.asked.write().remove(id);
+        self.declarations.fetch_add(1, Ordering::AcqRel);
         let resource = self.resource(id);
         loop {
             let (old, last) = {

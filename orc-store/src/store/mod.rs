@@ -6,6 +6,7 @@
 //!
 //! `history`, `shard` and `topic` are pure; `driver` is the one task that applies the backend's feed to them.
 
+mod announced;
 mod config;
 mod core;
 mod driver;
@@ -101,7 +102,7 @@ impl Store {
         durability: Option<Durability>,
     ) -> Result<Committed, ApiError> {
         // Read before it is committed, so that nothing unreadable gets into the log.
-        let head = body.as_ref().map(|body| self.core.head(key, body)).transpose()?;
+        let _announced = body.as_ref().map(|body| self.core.announce(key, body)).transpose()?;
         let last = match (&body, expect) {
             (None, Expect::At(at)) => self.state_at(key, at).await?,
             _ => None,
@@ -112,9 +113,10 @@ impl Store {
         let revision = self.backend.commit(change).await.map_err(|error| commit_error(key, expect, error))?;
         self.core.shown(revision).await?;
         let shown = self.peek(key).filter(|shown| shown.revision == revision);
-        let stored = match (shown, body, head) {
-            (Some(shown), _, _) => shown,
-            (None, Some(body), Some(head)) => Arc::new(Stored::new(key.clone(), revision, head, body)),
+        let stored = match (shown, body) {
+            (Some(shown), _) => shown,
+            // Somebody else has changed it since.
+            (None, Some(body)) => Arc::new(Stored::new(key.clone(), revision, self.core.head(key, &body)?, body)),
             _ => last.ok_or_else(|| ApiError::internal(format!("the last state of {key} is not known")))?,
         };
         Ok(Committed { stored, revision })

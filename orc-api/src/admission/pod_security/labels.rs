@@ -1,5 +1,6 @@
 //! The labels of a namespace that say which standard holds.
 
+use orc_core::labels::Labels;
 use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
@@ -104,7 +105,20 @@ impl Policy {
     /// Reads a namespace's labels. Where `enforce` is set and `audit` or `warn` is not, those stay at `privileged`. A label
     /// that does not read fails safe: `enforce` becomes `restricted`, the others stay as they were.
     pub fn of(labels: Option<&Value>) -> Self {
-        let label = |name: &str| labels.and_then(|l| l.get(format!("{PREFIX}{name}"))).and_then(Value::as_str);
+        Self::read(|name| labels.and_then(|labels| labels.get(name)).and_then(Value::as_str))
+    }
+
+    /// As [`Policy::of`], of labels that were read already.
+    pub fn of_labels(labels: &Labels) -> Self {
+        if labels.iter().any(|(name, _)| name.starts_with(PREFIX)) {
+            Self::read(|name| labels.get(name))
+        } else {
+            Self::default()
+        }
+    }
+
+    fn read<'a>(labels: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let label = |name: &str| labels(&format!("{PREFIX}{name}"));
         let standard = |mode: &str, fallback: Level| Standard {
             level: label(mode).map_or(Level::Privileged, |text| text.parse().unwrap_or(fallback)),
             version: label(&format!("{mode}-version")).and_then(|text| text.parse().ok()).unwrap_or_default(),
@@ -154,6 +168,9 @@ mod tests {
         assert_eq!(policy.warn.to_string(), "baseline:v1.24");
         assert_eq!(policy.audit.to_string(), "privileged:latest");
         assert!(Policy::of(None).is_privileged());
+        let read: Labels = serde_json::from_value(labels.clone()).unwrap();
+        assert_eq!(Policy::of_labels(&read), policy);
+        assert_eq!(Policy::of_labels(&Labels::default()), Policy::of(None));
         assert!("v1.01".parse::<Version>().is_err() && "1.2".parse::<Version>().is_err());
         let odd = json!({"pod-security.kubernetes.io/enforce": "tight"});
         assert_eq!(Policy::of(Some(&odd)).enforce.level, Level::Restricted);

@@ -146,12 +146,21 @@ fn run(cron: &CronJob, spec: &CronJobSpec, jobs: &[Arc<Job>], now: Timestamp, pl
             return plan.writes.push(Write::Tell(true, "JobAlreadyActive", text.to_owned()));
         }
         Some("Replace") => {
-            let going = active.into_iter().filter(|job| !meta::is_terminating(&job.metadata));
-            plan.writes.extend(going.cloned().map(Write::Delete));
+            let going: Vec<_> = active.into_iter().filter(|job| !meta::is_terminating(&job.metadata)).collect();
+            leave(plan.status.as_mut(), &going);
+            plan.writes.extend(going.into_iter().cloned().map(Write::Delete));
         }
         _ => {}
     }
     plan.writes.push(Write::Create(Box::new(job(cron, spec, name, due, &zone))));
+}
+
+/// Jobs that are deleted on purpose are not missed later.
+fn leave(status: Option<&mut CronJobStatus>, going: &[&Arc<Job>]) {
+    let Some(status) = status else { return };
+    let mut active = status.active.take().unwrap_or_default();
+    active.retain(|of| !going.iter().any(|job| job.metadata.uid == of.uid));
+    status.active = Some(active).filter(|active| !active.is_empty());
 }
 
 fn job(cron: &CronJob, spec: &CronJobSpec, name: String, due: Timestamp, zone: &TimeZone) -> Job {
@@ -237,6 +246,7 @@ mod tests {
         assert!(created(&of(json!({"concurrencyPolicy": "Forbid"}))).is_empty());
         let replaced = of(json!({"concurrencyPolicy": "Replace"}));
         assert!(replaced.writes.contains(&Write::Delete(child("c-old", None))) && created(&replaced).len() == 1);
+        assert_eq!(replaced.status.unwrap().active, None, "it is not missed in the next pass");
         assert_eq!(created(&of(json!({"concurrencyPolicy": "Allow"}))).len(), 1);
         assert!(created(&of(json!({"startingDeadlineSeconds": 20}))).is_empty(), "too late");
         assert!(created(&of(json!({"suspend": true}))).is_empty());

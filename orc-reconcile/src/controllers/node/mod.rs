@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use orc_core::{Name, ObjectKey, ResourceId};
 use orc_store::cache::{Interest, Typed};
 use orc_store::client::{DeleteOptions, Preconditions, Scope};
@@ -96,6 +96,7 @@ pub fn node_lifecycle(env: Env) -> Controller<ObjectKey> {
         leases,
         memory: Memory::default(),
         heard: Mutex::default(),
+        tainted: eviction::Seen::default(),
         recorder,
     };
     Controller::new("node-controller", &env, service(lifecycle))
@@ -105,7 +106,7 @@ pub fn node_lifecycle(env: Env) -> Controller<ObjectKey> {
         .source(sources.2)
 }
 
-fn taints(node: &Node) -> Vec<k8s_openapi::api::core::v1::Taint> {
+fn taints(node: &Node) -> Vec<Taint> {
     node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default()
 }
 
@@ -130,7 +131,14 @@ enum Write {
     Evict(Arc<Pod>),
 }
 
-fn plan(node: &Node, on_node: &[Arc<Pod>], heard_at: Timestamp, now: Timestamp) -> super::support::Plan<Write, ()> {
+/// One pass over a node. `dated` are its taints, each with the time since when it stands.
+fn plan(
+    node: &Node,
+    on_node: &[Arc<Pod>],
+    heard_at: Timestamp,
+    dated: &[Taint],
+    now: Timestamp,
+) -> super::support::Plan<Write, ()> {
     let silent_at = heard_at.checked_add(health::GRACE).unwrap_or(Timestamp::MAX);
     let is_silent = silent_at <= now;
     if let Some(status) = is_silent.then(|| health::silent(node, now)).flatten() {
@@ -151,7 +159,7 @@ fn plan(node: &Node, on_node: &[Arc<Pod>], heard_at: Timestamp, now: Timestamp) 
     }
     let mut wake = (!is_silent).then_some(silent_at);
     for pod in on_node.iter().filter(|pod| pods::is_active(pod)) {
-        match eviction::due(pod, &wanted, now) {
+        match eviction::due(pod, dated, now) {
             Some(at) if at <= now => writes.push(Write::Evict(pod.clone())),
             Some(at) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
             None => {}
@@ -167,6 +175,7 @@ struct Lifecycle {
     leases: Typed<Lease>,
     memory: Memory,
     heard: Mutex<BTreeMap<ObjectKey, Heard>>,
+    tainted: eviction::Seen,
     recorder: Recorder,
 }
 
@@ -180,15 +189,21 @@ impl Reconciler for Lifecycle {
         let Some(node) = self.nodes.get(&key) else {
             self.memory.forget(&key);
             self.heard.lock().remove(&key);
+            self.tainted.forget(&key);
             return Ok(Next::Done);
         };
         let now = self.env.clock.now();
+        if !self.heard.lock().contains_key(&key) {
+            let text = format!("Node {0} event: Registered Node {0} in Controller", key.name);
+            self.recorder.normal(&*node, "RegisteredNode", text);
+        }
         let heard_at = self.listen(&key, &node, now);
         let mut on_node = self.pods.by_index(ON_NODE, &key.name);
         let alive = on_node.iter().filter(|pod| pods::is_active(pod)).map(|pod| meta::uid(&pod.metadata)).collect();
         let leaving = self.memory.leaving(&key, &alive);
         on_node.retain(|pod| !leaving.contains(meta::uid(&pod.metadata)));
-        let plan = plan(&node, &on_node, heard_at, now);
+        let dated = self.tainted.dated(&key, taints(&node), now);
+        let plan = plan(&node, &on_node, heard_at, &dated, now);
         let done = plan.writes.is_empty();
         for write in plan.writes {
             self.write(&key, write, now).await?;

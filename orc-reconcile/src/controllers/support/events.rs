@@ -107,7 +107,7 @@ impl Writer {
         }
         let about = told.about.name.as_deref().unwrap_or_default();
         let name = format!("{about}.{:016x}", told.at.as_nanosecond() as u64 ^ (self.env.rng.next() >> 44));
-        api.create(&self.event(told, namespace, &name)).await?;
+        api.create_unread(&self.event(told, namespace, &name)).await?;
         if self.known.len() >= REMEMBERED {
             self.known.pop_first();
         }

@@ -31,6 +31,13 @@ fn by_client() -> Vec<Row> {
             .since(26)
             .is("configmap/second created\nconfigmap/m pruned")
             .then("kubectl get cm m --ignore-not-found", ""),
+        row("apply", "KUBECTL_APPLYSET=true kubectl apply -f second.yaml --prune --applyset=own -n $NS")
+            .file("first.yaml", MAP)
+            .file("second.yaml", SECOND)
+            .given("KUBECTL_APPLYSET=true kubectl apply -f first.yaml --prune --applyset=own -n $NS")
+            .since(27)
+            .is("configmap/second created\nconfigmap/m pruned")
+            .then("kubectl get secret own -o jsonpath='{.metadata.annotations.applyset\\.kubernetes\\.io/contains-group-kinds}'", "ConfigMap"),
         both(row("apply", "kubectl apply -f second.yaml --prune -l app=m --prune-whitelist=core/v1/ConfigMap"))
             .file("second.yaml", SECOND)
             .until(26)

@@ -35,6 +35,11 @@ fn files() -> Vec<Row> {
             .file("p.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, image: host, commandd: [a]}]}}")
             .until(25)
             .fails(1, "unknown field \"commandd\""),
+        row("create", "kubectl create -f c.yaml")
+            .file("c.yaml", "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: foo}, spec: {group: a.b, scope: Cluster, names: {plural: foos, kind: Foo}, versions: [{name: v1, served: true, storage: false, schema: {openAPIV3Schema: {type: object}}}]}}")
+            .fails(1, "metadata.name: Invalid value: \"foo\": must be spec.names.plural+\".\"+spec.group")
+            .warns("must have exactly one version marked as storage version")
+            .warns("status.storedVersions: Invalid value: null: must have at least one stored version"),
         row("create", "kubectl create -f n.yaml").file("n.yaml", "{apiVersion: v1, kind: Nonsense, metadata: {name: nn}}").fails(
             1,
             "no matches for kind \"Nonsense\" in version \"v1\"",

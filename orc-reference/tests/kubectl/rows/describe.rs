@@ -6,6 +6,12 @@ pub fn rows() -> Vec<Row> {
     [workloads(), network(), rules(), cluster(), bad()].concat()
 }
 
+/// A claim of the default class, and a pod that uses it.
+const CLAIMED: &str = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: own}, \
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}, {apiVersion: v1, kind: Pod, metadata: {name: user}, \
+    spec: {terminationGracePeriodSeconds: 1, volumes: [{name: v, persistentVolumeClaim: {claimName: own}}], containers: [{name: c, \
+    image: host, command: [sleep, '86400'], volumeMounts: [{name: v, mountPath: /v}]}]}}]}";
+
 fn workloads() -> Vec<Row> {
     vec![
         row("describe", "kubectl describe deployment web")
@@ -66,7 +72,23 @@ fn rules() -> Vec<Row> {
         row("describe", "kubectl describe limits sizes").seen().says("PersistentVolumeClaim"),
         row("describe", "kubectl describe sa robot").seen().says("Name:                robot"),
         row("describe", "kubectl describe role,rolebinding").seen().says("[get list]").says("ServiceAccount  robot"),
-        row("describe", "kubectl describe pvc disk").seen().says("Pending").says("none-such"),
+        row("describe", "kubectl describe pvc disk")
+            .seen()
+            .given("try sh -c 'kubectl describe pvc disk | grep ProvisioningFailed'")
+            .says("Pending")
+            .says("persistent-volume-binder  storageclass.storage.k8s.io \"none-such\" not found"),
+        row("describe", "kubectl describe pvc own")
+            .file("p.yaml", CLAIMED)
+            .given("kubectl apply -f p.yaml && kubectl wait --for=condition=Ready pod/user --timeout=60s")
+            .says("Used By:       user")
+            .says("waiting for first consumer to be created before binding")
+            .says("External provisioner is provisioning volume for claim \"$NS/own\"")
+            .says("Successfully provisioned volume pvc-"),
+        row("describe", "kubectl describe pv $(kubectl get pvc own -o jsonpath='{.spec.volumeName}')")
+            .file("p.yaml", CLAIMED)
+            .given("kubectl apply -f p.yaml && kubectl wait --for=condition=Ready pod/user --timeout=60s")
+            .says("Claim:             $NS/own")
+            .says("kubernetes.io/hostname in [node-"),
     ]
 }
 
@@ -85,6 +107,14 @@ fn cluster() -> Vec<Row> {
             .says("Resource Limits"),
         row("describe", "kubectl describe clusterrole view").seen().says("PolicyRule:"),
         row("describe", "kubectl describe priorityclass system-node-critical").seen().says("2000001000"),
+        row("describe", "kubectl describe storageclass local-path")
+            .seen()
+            .says("IsDefaultClass:        Yes")
+            .says("VolumeBindingMode:     WaitForFirstConsumer"),
+        row("describe", "kubectl describe lease node-1 -n kube-node-lease")
+            .seen()
+            .says("Holder Identity:")
+            .says("node-1"),
         row("describe", "kubectl describe all -l app=web").seen().says("Selector:"),
     ]
 }

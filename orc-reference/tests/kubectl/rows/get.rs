@@ -34,6 +34,10 @@ fn forms() -> Vec<Row> {
                 value["kind"] == "List" && kinds.contains(&&"ConfigMap".into()) && kinds.contains(&&"Secret".into())
             })
         }),
+        row("get", "kubectl get deploy/web svc/web -o name").seen().is("deployment.apps/web\nservice/web"),
+        row("get", "kubectl get cm/settings pods -l app=web --show-kind").seen().fails(1, "error: there is no need to specify a resource type as a separate argument"),
+        row("get", "kubectl get nodes -o jsonpath='{range .items[?(@.metadata.name==\"node-1\")]}{.metadata.name}:{.status.conditions[?(@.type==\"Ready\")].status}{end}'").seen().is("node-1:True"),
+        row("get", "kubectl get pods -l app=web -o custom-columns='I:.spec.containers[*].image,R:.status.conditions[?(@.type==\"Ready\")].status,N:.metadata.none' --no-headers | sort -u").seen().is("host   True   <none>"),
         row("get", "kubectl get deploy,svc -o name").seen().is("deployment.apps/web\nservice/web"),
         row("get", "kubectl get cm settings -o jsonpath='{.data.colour}-{.metadata.namespace}'").seen().is("blue-seen"),
         row("get", "kubectl get cm settings -o jsonpath-as-json='{.data}'").seen().says("\"colour\": \"blue\"").since(20),

@@ -18,6 +18,7 @@ mod server;
 mod set;
 mod streams;
 mod wait;
+mod workloads;
 
 /// A pod that runs until it is deleted.
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: p}}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Row> {
     [
         // What takes longest goes first, so that nothing is waited for at the end.
         rollout::rows(),
+        workloads::rows(),
         streams::rows(),
         logs::rows(),
         delete::rows(),

@@ -70,6 +70,14 @@ fn taint() -> Vec<Row> {
             .is("node/node-2 tainted")
             .then("kubectl get pods -o jsonpath='{range .items[*]}{.spec.nodeName} {.status.phase},{end}'", "node-1 Running,node-1 Running,")
             .then("kubectl taint node node-2 only-", "node/node-2 untainted"),
+        row("taint", "kubectl taint node node-2 soon=yes:NoExecute")
+            .alone()
+            .file("p.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {nodeName: node-2, terminationGracePeriodSeconds: 1, tolerations: [{key: soon, operator: Exists, effect: NoExecute, tolerationSeconds: 2}], containers: [{name: c, image: host, command: [sleep, '86400']}]}}")
+            .given("kubectl apply -f p.yaml && kubectl wait --for=condition=Ready pod/p --timeout=60s")
+            .is("node/node-2 tainted")
+            .then("kubectl get pod p --ignore-not-found", "")
+            .then_holds("kubectl get events --field-selector=reason=TaintManagerEviction", "Marking for deletion Pod $NS/p")
+            .then("kubectl taint node node-2 soon-", "node/node-2 untainted"),
         row("taint", "kubectl taint node node-2 only=you:NoSchedule; code=$?; kubectl taint node node-2 only- >&2; exit $code")
             .alone()
             .given("kubectl taint node node-2 only=me:NoSchedule")

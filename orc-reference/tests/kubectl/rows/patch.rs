@@ -26,6 +26,11 @@ fn patch() -> Vec<Row> {
             .then(DATA, r#"{"b":"2","z":"1"}"#),
         map(row("patch", "kubectl patch -f m.yaml --patch-file p.yaml")).file("p.yaml", "data: {a: '9'}\n").is("configmap/m patched").then(DATA, r#"{"a":"9","b":"2"}"#),
         map(row("patch", r#"kubectl patch cm m -p '{"data":{"a":"1"}}'"#)).is("configmap/m patched (no change)"),
+        row("patch", r#"kubectl patch pod p --subresource=status --type=merge -p '{"status":{"message":"told"}}'"#)
+            .since(24)
+            .file("p.yaml", super::POD)
+            .given("kubectl apply -f p.yaml && kubectl wait --for=condition=Ready pod/p --timeout=60s")
+            .is("pod/p patched"),
         row("patch", r#"kubectl patch deployment d --subresource=scale --type=merge -p '{"spec":{"replicas":3}}'"#)
             .since(24)
             .file("d.yaml", DEPLOYMENT)

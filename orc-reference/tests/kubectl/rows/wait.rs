@@ -18,6 +18,9 @@ fn wait() -> Vec<Row> {
             .file("d.yaml", DEPLOYMENT)
             .given("kubectl apply -f d.yaml")
             .is("deployment.apps/d condition met"),
+        pod(row("wait", "kubectl wait --for=jsonpath='{.status.conditions[?(@.type==\"Ready\")].status}'=True pod/p --timeout=60s"))
+            .since(31)
+            .is("pod/p condition met"),
         pod(row("wait", "kubectl delete pod p --wait=false >&2; kubectl wait --for=delete pod/p --timeout=60s"))
             .given("kubectl wait --for=condition=Ready pod/p --timeout=60s")
             // Older ones fail where it is gone already.

@@ -2,6 +2,7 @@
 //!
 //! What a failed probe says is what the kubelet's would: people and dashboards look for those words.
 
+mod counts;
 mod grpc;
 mod grpc_wire;
 mod http;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Pod, PodStatus, Probe};
 use orc_core::env::Clock;
+
+pub(super) use counts::Counts;
 
 use super::context::Context;
 use crate::machine::{ProbeKind, container_of};
@@ -42,7 +45,11 @@ pub(super) async fn probe(
         ProbeKind::Liveness => &spec.liveness_probe,
     };
     let Some(probe) = probe else { return (true, String::new()) };
-    match ask(context, status, spec, id, probe).await {
+    let begun = context.now();
+    let answer = ask(context, status, spec, id, probe).await;
+    let took = Duration::try_from(context.now().duration_since(begun)).unwrap_or_default();
+    context.probes.record(context, pod, container, kind, answer.is_ok().then_some(took));
+    match answer {
         Ok(warning) => (true, warning.unwrap_or_default()),
         Err(message) => (false, message),
     }

@@ -9,10 +9,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use orc_core::validation::names;
 use orc_core::{ApiError, Reason};
-use orc_store::dialer::Body;
+use orc_store::dialer::{Body, ControlPlane};
 use serde_json::json;
 
 use super::super::context::Context;
@@ -28,12 +29,18 @@ const NOWHERE: &str = "/var/lib/orc/simulated";
 /// Answers a request for the folder of a volume.
 ///
 /// # Errors
-/// A name that is none, another method, or what the file system said.
+/// A caller that is not the control plane itself, a name that is none, another method, or what the file system said.
 pub(in super::super) async fn answer(
     context: &Context,
-    method: &Method,
+    request: &Parts,
     volume: &str,
 ) -> Result<Response<Body>, ApiError> {
+    // Whoever may use `nodes/proxy` reads logs and runs commands; the folders of everybody's data are another matter.
+    if request.extensions.get::<ControlPlane>().is_none() {
+        let why = "local volumes are made and removed by the control plane alone; use a PersistentVolumeClaim";
+        return Err(ApiError::forbidden("", "persistentvolumes", volume, why));
+    }
+    let method = &request.method;
     // It becomes a part of a path.
     if let Some(why) = names::dns1123_subdomain(volume).into_iter().next() {
         return Err(ApiError::bad_request(format!("invalid volume name {volume:?}: {why}")));

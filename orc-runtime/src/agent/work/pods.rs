@@ -130,6 +130,7 @@ impl Work {
             self.newest.remove(&worker.key);
             self.context.views.lock().remove(&worker.key);
         }
+        self.context.probes.forget(uid);
         self.consider_resizes();
         // A static pod that waited for this one's end, or the mirror of this one.
         if statics::is_static(worker.machine.pod()) {

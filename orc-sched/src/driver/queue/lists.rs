@@ -7,11 +7,13 @@ use orc_core::Name;
 
 use super::{NO_NODES, Place, PodQueue, after};
 use crate::plugin::Hint;
+use crate::pod::PodInfo;
 
 /// A change as upstream's metrics name it, by its resource and what happened to it.
 pub(super) fn event(hint: Hint) -> &'static str {
     match hint {
         Hint::NodeAdded => "NodeAdd",
+        Hint::NodeGone => "NodeDelete",
         Hint::NodeLabels => "NodeUpdateLabel",
         Hint::NodeTaints | Hint::NodeSchedulable => "NodeUpdateTaint",
         Hint::NodeAllocatable => "NodeUpdateAllocatable",
@@ -41,6 +43,26 @@ impl PodQueue {
                     (entry.blocked, entry.attempts) = (now, 0);
                 }
                 self.ready(&uid, event(hint), now);
+            }
+        }
+    }
+
+    /// Wakes the parked pods that a pod which came to a node could help, in the eyes of a plugin that refused them: first
+    /// whether the plugin is helped by pods that come, then by this one.
+    pub fn came(&mut self, now: Timestamp, follows: impl Fn(&str) -> bool, helps: impl Fn(&str, &PodInfo) -> bool) {
+        if self.refused_by.is_empty() {
+            return;
+        }
+        let mut helped = Vec::new();
+        for (plugin, uids) in self.refused_by.iter().filter(|(plugin, _)| follows(plugin)) {
+            let waiting = uids.iter().filter_map(|uid| Some((uid, &self.entries.get(uid)?.pod)));
+            helped.extend(waiting.filter(|(_, pod)| helps(plugin, pod)).map(|(uid, _)| uid.clone()));
+        }
+        for uid in helped {
+            // It may have been refused by several.
+            if matches!(self.entries.get(&uid).map(|entry| &entry.place), Some(Place::Parked(..))) {
+                self.unlist(&uid);
+                self.ready(&uid, event(Hint::PodCame), now);
             }
         }
     }

@@ -9,15 +9,18 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::resource::v1::{Device, DeviceAttribute, DeviceTaint, DeviceToleration};
 
-use super::pools::{Place, Pools, Slice};
 use super::wanted::{Choice, MOST_DEVICES, Wanted};
+use crate::facts::devices::Slice;
 use crate::node::NodeInfo;
+
+/// The place of a device: its slice among those of the node, and where it stands there.
+pub(super) type Place = (usize, usize);
 
 /// The most steps of a search; some hundredths of a second.
 const MOST_STEPS: usize = 100_000;
 
-/// Whether a choice's selectors choose a device, or what went wrong.
-pub(super) type Matches = RefCell<HashMap<(usize, Place), Result<bool, String>>>;
+/// Whether a choice's selectors choose a device of a slice, or what went wrong.
+pub(super) type Matches = RefCell<HashMap<(usize, u64, usize), Result<bool, String>>>;
 
 /// A device for a request of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,9 +50,8 @@ impl At {
 struct Search<'a> {
     node: &'a NodeInfo,
     claims: &'a [Wanted],
-    pools: &'a Pools,
+    slices: &'a [&'a Slice],
     matches: &'a Matches,
-    slices: Vec<usize>,
     given: Vec<Vec<Given>>,
     steps: usize,
 }
@@ -61,15 +63,15 @@ struct Search<'a> {
 pub(super) fn allocate(
     node: &NodeInfo,
     claims: &[Wanted],
-    pools: &Pools,
+    slices: &[&Slice],
     matches: &Matches,
 ) -> Result<Option<Vec<Vec<Given>>>, String> {
     let given = vec![Vec::new(); claims.len()];
-    let mut search = Search { node, claims, pools, matches, slices: pools.of_node(node), given, steps: 0 };
+    let mut search = Search { node, claims, slices, matches, given, steps: 0 };
     if search.next(At::start(0, 0))? {
         return Ok(Some(search.given));
     }
-    let invalid = search.slices.iter().any(|at| !pools.slices[*at].valid);
+    let invalid = slices.iter().any(|slice| !slice.valid);
     if invalid { Err("invalid resource pools were encountered".to_owned()) } else { Ok(None) }
 }
 
@@ -101,11 +103,10 @@ impl Search<'_> {
             return Ok(false);
         }
         for slice in 0..self.slices.len() {
-            let slice = self.slices[slice];
-            if !self.pools.slices[slice].complete || !self.pools.slices[slice].valid {
+            if !self.slices[slice].complete || !self.slices[slice].valid {
                 continue;
             }
-            for device in 0..self.pools.slices[slice].devices().len() {
+            for device in 0..self.slices[slice].devices().len() {
                 if !self.usable(at, (slice, device))? || !self.agrees(at, (slice, device)) {
                     continue;
                 }
@@ -144,16 +145,15 @@ impl Search<'_> {
 
     fn all_places(&self, at: At) -> Result<Vec<Place>, String> {
         let mut wanted = Vec::new();
-        for slice in &self.slices {
-            let from = &self.pools.slices[*slice];
+        for (slice, from) in self.slices.iter().enumerate() {
             if !from.complete || !from.valid {
                 let state = if from.complete { "invalid" } else { "being updated" };
                 let (asks, pool) = (self.place_of(at), format!("{}/{}", from.driver(), from.pool()));
                 return Err(format!("{asks}: asks for all devices, but resource pool {pool} is currently {state}"));
             }
             for device in 0..from.devices().len() {
-                if self.chosen(at, (*slice, device))? {
-                    wanted.push((*slice, device));
+                if self.chosen(at, (slice, device))? {
+                    wanted.push((slice, device));
                 }
             }
         }
@@ -161,13 +161,12 @@ impl Search<'_> {
     }
 
     fn place_of(&self, at: At) -> String {
-        let key = &self.claims[at.claim].key;
-        format!("claim {}/{}, request {}", key.namespace, key.name, self.choice(at).name)
+        format!("claim {}, request {}", self.claims[at.claim].label, self.choice(at).name)
     }
 
     /// A claim that no devices can satisfy, as upstream says it.
     fn disagreement(&self, at: At, (slice, device): Place) -> String {
-        let from = &self.pools.slices[slice];
+        let from = self.slices[slice];
         let id = format!("{}/{}/{}", from.driver(), from.pool(), from.devices()[device].name);
         let why = "because a claim constraint would not be satisfied";
         format!("{}: cannot add device {id} {why}", self.place_of(at))
@@ -188,7 +187,7 @@ impl Search<'_> {
 
     /// Whether nobody has the device; who only looks does not ask, but wants it once in a claim.
     fn is_free(&self, at: At, place: Place) -> bool {
-        let slice = &self.pools.slices[place.0];
+        let slice = self.slices[place.0];
         let in_claim = |claim: usize| self.given[claim].iter().any(|given| given.place == place);
         let choice = self.choice(at);
         let free = match choice.admin {
@@ -207,12 +206,12 @@ impl Search<'_> {
 
     /// Whether the selectors of class and request choose a device that the node reaches.
     fn chosen(&self, at: At, place: Place) -> Result<bool, String> {
-        let (choice, slice) = (self.choice(at), &self.pools.slices[place.0]);
+        let (choice, slice) = (self.choice(at), self.slices[place.0]);
         if !slice.device_reaches(place.1, self.node) {
             return Ok(false);
         }
         let mut known = self.matches.borrow_mut();
-        known.entry((choice.id, place)).or_insert_with(|| select(choice, slice, place.1)).clone()
+        known.entry((choice.id, slice.id, place.1)).or_insert_with(|| select(choice, slice, place.1)).clone()
     }
 
     /// Whether a device has the attributes that the claim's constraints ask for.
@@ -235,7 +234,7 @@ impl Search<'_> {
 
     /// An attribute by its full name; the driver's own may be written without its domain.
     fn attribute(&self, (slice, device): Place, name: &str) -> Option<&DeviceAttribute> {
-        let slice = &self.pools.slices[slice];
+        let slice = self.slices[slice];
         let all = slice.devices().get(device)?.attributes.as_ref()?;
         let short = || name.split_once('/').filter(|(domain, _)| *domain == slice.driver()).map(|(_, own)| own);
         all.get(name).or_else(|| all.get(short()?))

@@ -9,8 +9,8 @@ use k8s_openapi::api::resource::v1::{
 };
 
 use super::allocate::Given;
-use super::pools::Pools;
 use super::wanted::{Choice, Wanted};
+use crate::facts::devices::Slice;
 use crate::facts::{Fact, FactKey, FactKind, Facts};
 use crate::pod::PodInfo;
 
@@ -20,25 +20,25 @@ pub(super) const FINALIZER: &str = "resource.kubernetes.io/delete-protection";
 pub(crate) const MOST_PODS: usize = 256;
 
 /// The claim with its devices.
-pub(super) fn allocated(facts: &Facts, pools: &Pools, wanted: &Wanted, given: &[Given]) -> ResourceClaim {
+pub(super) fn allocated(facts: &Facts, slices: &[&Slice], wanted: &Wanted, given: &[Given]) -> ResourceClaim {
     let mut claim = wanted.claim.clone();
     let finalizers = claim.metadata.finalizers.get_or_insert_default();
     if !finalizers.iter().any(|own| own == FINALIZER) {
         finalizers.push(FINALIZER.to_owned());
     }
     let choice = |given: &Given| &wanted.requests[given.request].choices[given.choice];
-    let results = given.iter().map(|given| result(pools, choice(given), given)).collect();
+    let results = given.iter().map(|given| result(slices, choice(given), given)).collect();
     let devices = DeviceAllocationResult { results: Some(results), config: configs(facts, wanted, given) };
     claim.status.get_or_insert_default().allocation = Some(AllocationResult {
         devices: Some(devices),
-        node_selector: node_selector(pools, given),
+        node_selector: node_selector(slices, given),
         ..AllocationResult::default()
     });
     claim
 }
 
-fn result(pools: &Pools, choice: &Choice, given: &Given) -> DeviceRequestAllocationResult {
-    let slice = &pools.slices[given.place.0];
+fn result(slices: &[&Slice], choice: &Choice, given: &Given) -> DeviceRequestAllocationResult {
+    let slice = slices[given.place.0];
     DeviceRequestAllocationResult {
         request: choice.name.clone(),
         driver: slice.driver().to_owned(),
@@ -95,10 +95,10 @@ fn one(
 }
 
 /// Where devices can be used together; `None` when anywhere.
-fn node_selector(pools: &Pools, given: &[Given]) -> Option<NodeSelector> {
+fn node_selector(slices: &[&Slice], given: &[Given]) -> Option<NodeSelector> {
     let mut term = NodeSelectorTerm::default();
     for place in given.iter().map(|given| given.place) {
-        let spec = &pools.slices[place.0].get()?.spec;
+        let spec = &slices[place.0].get()?.spec;
         let device = spec.devices.as_ref()?.get(place.1)?;
         let (node, selector) = match spec.per_device_node_selection {
             Some(true) => (&device.node_name, &device.node_selector),
@@ -134,6 +134,17 @@ fn join(to: &mut Option<Vec<NodeSelectorRequirement>>, from: Option<&[NodeSelect
             all.push(requirement.clone());
         }
     }
+}
+
+/// Whether a claim has its devices.
+pub(super) fn is_allocated(claim: &ResourceClaim) -> bool {
+    claim.status.as_ref().is_some_and(|status| status.allocation.is_some())
+}
+
+/// Whether two states of a claim have the same devices in the same places.
+pub(super) fn same_devices(one: &ResourceClaim, other: &ResourceClaim) -> bool {
+    let allocation = |claim: &ResourceClaim| claim.status.as_ref().and_then(|status| status.allocation.clone());
+    allocation(one) == allocation(other)
 }
 
 /// Whether a pod is among those that use a claim.

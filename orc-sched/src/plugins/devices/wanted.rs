@@ -15,6 +15,8 @@ pub(super) const MOST_DEVICES: usize = 32;
 /// A claim that is to be allocated.
 pub(super) struct Wanted {
     pub(super) key: FactKey,
+    /// What stands for its name in messages: pods that are alike share them, and not the names of their claims.
+    pub(super) label: String,
     pub(super) claim: ResourceClaim,
     pub(super) requests: Vec<Request>,
     pub(super) constraints: Vec<Constraint>,
@@ -71,11 +73,11 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// Why it cannot be allocated anywhere.
-    pub(super) fn read(&mut self, key: FactKey, claim: &ResourceClaim) -> Result<Wanted, String> {
+    pub(super) fn read(&mut self, key: FactKey, label: String, claim: &ResourceClaim) -> Result<Wanted, String> {
         let devices = claim.spec.devices.clone().unwrap_or_default();
-        let full = format!("{}/{}", key.namespace, key.name);
+        let full = label.as_str();
         let requests = devices.requests.iter().flatten();
-        let requests: Vec<Request> = requests.map(|request| self.request(&full, request)).collect::<Result<_, _>>()?;
+        let requests: Vec<Request> = requests.map(|request| self.request(full, request)).collect::<Result<_, _>>()?;
         let least = |request: &Request| request.choices.iter().map(|c| c.count.unwrap_or(0)).min().unwrap_or(0);
         let sum = requests.iter().map(least).fold(0, usize::saturating_add);
         if sum > MOST_DEVICES {
@@ -83,8 +85,8 @@ impl Reader<'_> {
             return Err(format!("claim {full}: {limit}"));
         }
         let constraints = devices.constraints.iter().flatten().enumerate();
-        let constraints = constraints.map(|(at, written)| constraint(&full, at, written)).collect::<Result<_, _>>()?;
-        Ok(Wanted { key, claim: claim.clone(), requests, constraints })
+        let constraints = constraints.map(|(at, written)| constraint(full, at, written)).collect::<Result<_, _>>()?;
+        Ok(Wanted { key, label, claim: claim.clone(), requests, constraints })
     }
 
     fn request(&mut self, claim: &str, request: &DeviceRequest) -> Result<Request, String> {

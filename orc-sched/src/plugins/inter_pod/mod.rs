@@ -102,7 +102,7 @@ impl Plugin for InterPodAffinity {
                     Touched::Nodes(nodes)
                 }
             }
-            ChangeKind::Fact(key) if key.kind == crate::facts::FactKind::Namespace => state.after_namespace(),
+            ChangeKind::Fact(key, _) if key.kind == crate::facts::FactKind::Namespace => state.after_namespace(),
             _ => Touched::None,
         }
     }
@@ -111,11 +111,17 @@ impl Plugin for InterPodAffinity {
         matches!(
             hint,
             Hint::NodeAdded
+                | Hint::NodeGone
                 | Hint::NodeLabels
                 | Hint::PodLeft
                 | Hint::PodCame
                 | Hint::Fact(crate::facts::FactKind::Namespace)
         )
+    }
+
+    /// Only one that the waiting pod wants to be near.
+    fn helped_by_pod(&self, view: &View, waiting: &PodInfo, came: &PodInfo) -> bool {
+        waiting.affinity.required.iter().any(|term| view.means(term, came))
     }
 }
 

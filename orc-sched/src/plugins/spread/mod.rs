@@ -84,17 +84,25 @@ impl Plugin for PodTopologySpread {
                 after.iter().for_each(|node| state.node(view, node, 1));
                 Touched::None
             }
-            ChangeKind::Fact(_) => Touched::None,
+            ChangeKind::Fact(..) => Touched::None,
         }
     }
 
     fn helped_by(&self, hint: Hint) -> bool {
         let owners = [FactKind::Service, FactKind::ReplicaSet, FactKind::StatefulSet, FactKind::ReplicationController];
         match hint {
-            Hint::NodeAdded | Hint::NodeLabels | Hint::NodeTaints | Hint::PodLeft | Hint::PodCame => true,
+            // Where a place is gone, the least of the others counts.
+            Hint::NodeAdded | Hint::NodeGone | Hint::NodeLabels | Hint::NodeTaints => true,
+            Hint::PodLeft | Hint::PodCame => true,
             Hint::Fact(kind) => owners.contains(&kind),
             _ => false,
         }
+    }
+
+    /// Only one that is counted: the least of all places may be more with it. Constraints by default are not looked into.
+    fn helped_by_pod(&self, _: &View, waiting: &PodInfo, came: &PodInfo) -> bool {
+        let counts = |own: &crate::pod::SpreadConstraint| own.hard && own.counts(&came.labels);
+        waiting.key.namespace == came.key.namespace && (waiting.spread.is_empty() || waiting.spread.iter().any(counts))
     }
 }
 

@@ -44,7 +44,7 @@ impl Claims {
 /// Everything is looked at again when storage changes: it does rarely, and only pods with claims ask.
 fn after_fact(change: &Change, kinds: &[FactKind]) -> Touched {
     match &change.kind {
-        ChangeKind::Fact(key) if kinds.contains(&key.kind) => Touched::All,
+        ChangeKind::Fact(key, _) if kinds.contains(&key.kind) => Touched::All,
         _ => Touched::None,
     }
 }

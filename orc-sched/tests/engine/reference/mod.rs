@@ -2,6 +2,7 @@
 //! and pods of the view and none of its columns, plugins or candidate sets.
 
 mod affinity;
+mod devices;
 mod spread;
 
 use std::collections::BTreeMap;
@@ -67,6 +68,14 @@ fn refused_by(view: &View, cluster: &[Candidate<'_>], at: usize, pod: &PodInfo) 
     why.into_iter().find(|why| !why.is_empty())
 }
 
+/// What is said of each node, in slot order; nothing of those that will do.
+pub(crate) fn verdicts(view: &View, pod: &PodInfo) -> Vec<(String, Vec<String>)> {
+    let cluster = cluster(view);
+    let verdict =
+        |at: usize| (cluster[at].node.name.to_string(), refused_by(view, &cluster, at, pod).unwrap_or_default());
+    (0..cluster.len()).map(verdict).collect()
+}
+
 /// Whether a node would do if these pods had left it.
 pub(crate) fn fits_without(view: &View, node: &str, gone: &[Name], pod: &PodInfo) -> bool {
     let mut cluster = cluster(view);
@@ -116,6 +125,9 @@ fn refusals(view: &View, cluster: &[Candidate], at: usize, pod: &PodInfo) -> Vec
     }
     if why.is_empty() {
         why.extend(affinity::refusal(view, cluster, at_index, pod));
+    }
+    if why.is_empty() {
+        why.extend(devices::refusal(view, at.node, pod));
     }
     // The engine asks about classes of nodes after all filters by node.
     if why.is_empty() {

@@ -1,3 +1,6 @@
+mod args;
+mod points;
+
 use super::*;
 
 const HEAD: &str = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
@@ -25,7 +28,7 @@ fn plugins_are_enabled_disabled_and_weighed() {
         "profiles: [{plugins: {multiPoint: {disabled: [{name: '*'}], enabled: [{name: NodeName}, {name: NodeResourcesFit, \
          weight: 7}]}, score: {enabled: [{name: ImageLocality, weight: 3}]}}}]",
     );
-    assert_eq!(some, [("NodeName", 1), ("NodeResourcesFit", 7), ("ImageLocality", 3)]);
+    assert_eq!(some, [("NodeName", 0), ("NodeResourcesFit", 7), ("ImageLocality", 3)]);
     let without = read("profiles: [{plugins: {postFilter: {disabled: [{name: '*'}]}}}]").unwrap();
     assert!(without.profiles[0].points.post_filter.is_empty());
     let two = read("profiles: [{schedulerName: a}, {schedulerName: b}]").unwrap();
@@ -45,20 +48,32 @@ fn what_is_wrong_is_told_with_line_and_field() {
     );
     let unknown = told("profiles:\n- pluginConfig:\n  - name: InterPodAffinity\n    args:\n      weight: 1\n");
     assert!(
-        unknown.starts_with("f:7: profiles[0].pluginConfig[0].args: Invalid value: unknown field `weight`"),
+        unknown.starts_with("f:7: profiles[0].pluginConfig[0].args.weight: Invalid value: unknown field `weight`"),
         "{unknown}"
     );
     let misspelt = told("profiles:\n- schedulerNam: a\n");
     assert!(misspelt.starts_with("f:4: ") && misspelt.contains("schedulerNam"), "{misspelt}");
     assert!(told("podInitialBackoffSeconds: 0").contains("podInitialBackoffSeconds: Invalid value: 0"));
     assert!(told("extenders: [{urlPrefix: x}]").contains("extenders[0]: Forbidden"));
-    assert!(told("profiles: [{}, {}]").contains("Duplicate value: \"default-scheduler\""));
+    assert!(told("profiles: [{schedulerName: a}, {schedulerName: a}]").contains("Duplicate value: \"a\""));
     let weight = told("profiles: [{plugins: {score: {enabled: [{name: ImageLocality, weight: 101}]}}}]");
     assert!(weight.contains("enabled[0].weight: Invalid value: 101"), "{weight}");
     let curve = "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: RequestedToCapacityRatio, \
                  requestedToCapacityRatio: {shape: [{utilization: 50, score: 1}, {utilization: 40, score: 1}]}}}}]}]";
     assert!(told(curve).contains("shape[1].utilization: Invalid value: 40"));
-    let skew = "profiles: [{pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: \
-                [{maxSkew: 0, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]}}]}]";
-    assert!(told(skew).contains("args.defaultConstraints[0].maxSkew: Invalid value: 0"));
+    assert!(told("profiles: [{schedulerName: ''}]").contains("profiles[0].schedulerName: Required value"));
+    assert!(told("profiles: [{schedulerName: a}, {}]").contains("profiles[1].schedulerName: Required value"));
+    assert!(
+        told("percentageOfNodesToScore: 101").starts_with("f:3: percentageOfNodesToScore: Invalid value: 101: not in")
+    );
+    assert!(
+        told("profiles: [{percentageOfNodesToScore: -1}]").contains("profiles[0].percentageOfNodesToScore: Invalid")
+    );
+    assert!(
+        told("parallelism: 0").contains("parallelism: Invalid value: 0: should be an integer value greater than zero")
+    );
+    assert!(
+        told("podInitialBackoffSeconds: 5\npodMaxBackoffSeconds: 4")
+            .starts_with("f:4: podMaxBackoffSeconds: Invalid value: 4")
+    );
 }

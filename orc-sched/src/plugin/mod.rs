@@ -1,11 +1,16 @@
 //! What a policy implements.
 
+mod answers;
+mod fragment;
+
 use std::any::Any;
 use std::sync::Arc;
 
 use orc_core::Name;
 
-use crate::facts::{Fact, FactKey, FactKind};
+pub use self::answers::{Hint, IGNORED, Normal, Refusal, Touched};
+pub use self::fragment::Fragment;
+use crate::facts::{Fact, FactKey};
 use crate::pod::PodInfo;
 use crate::reasons::Reasons;
 use crate::set::NodeSet;
@@ -26,6 +31,103 @@ pub const MAX_SCORE: i64 = 100;
 /// An implementation must answer for a node from `Prepared`, the view and the slot alone, and must name in `touched` at least
 /// every node whose answer may have changed. It may leave everything but `name` and `prepare` at the defaults, which refuse
 /// nothing, score nothing, share nothing and evaluate anew after each change.
+///
+/// One `Plugin` stands at several of Kubernetes' extension points. Pre-filter and filter:
+///
+/// ```
+/// use orc_sched::plugin::state;
+/// use orc_sched::{Engine, Event, NodeInfo, NodeSet, Plugin, PodInfo, Prepared, Profile, Reasons, View};
+/// use std::sync::Arc;
+///
+/// /// Keeps pods with the label `floor` on nodes whose names begin with it.
+/// struct Floor;
+///
+/// impl Plugin for Floor {
+///     fn name(&self) -> &'static str {
+///         "Floor"
+///     }
+///     fn prepare(&self, _: &View, pod: &PodInfo) -> Prepared {
+///         Box::new(pod.labels.get("floor").cloned().unwrap_or_default())
+///     }
+///     fn filter(&self, prepared: &Prepared, view: &View, nodes: &mut NodeSet, why: &mut Reasons) {
+///         let floor = state::<String>(prepared);
+///         nodes.retain(|slot| {
+///             let fits = view.node(slot).is_some_and(|node| node.name.starts_with(&**floor));
+///             (!fits).then(|| why.refuse(slot, self.name(), "node(s) were on another floor", false));
+///             fits
+///         });
+///     }
+/// }
+/// let mut engine = Engine::new(vec![Profile::empty("x").with(Floor, 0)]);
+/// for name in ["f1-a", "f2-a"] {
+///     engine.apply(&Event::Node(Arc::new(NodeInfo { name: name.into(), ..NodeInfo::default() })));
+/// }
+/// let mut pod = PodInfo::of(&Default::default());
+/// pod.labels.insert("floor".into(), "f2".into());
+/// assert_eq!(engine.decide(0, &pod, 1).outcome.unwrap().node, "f2-a");
+/// ```
+///
+/// Pre-score, score and normalise, for pods that share what is found:
+///
+/// ```
+/// use orc_sched::view::PODS;
+/// use orc_sched::{Change, Engine, Event, Fragment, NodeInfo, NodeSet, Normal, Plugin, PodInfo, Prepared, Profile, Touched, View};
+/// use std::sync::Arc;
+///
+/// /// Prefers nodes with few pods.
+/// struct Quiet;
+///
+/// impl Plugin for Quiet {
+///     fn name(&self) -> &'static str {
+///         "Quiet"
+///     }
+///     fn fragment(&self, _: &View, _: &PodInfo, _: &mut Fragment) {} // reads nothing of the pod: all are alike
+///     fn prepare(&self, _: &View, _: &PodInfo) -> Prepared {
+///         Box::new(())
+///     }
+///     fn normal(&self, _: &Prepared) -> Option<Normal> {
+///         Some(Normal::Max { reverse: true })
+///     }
+///     fn score(&self, _: &Prepared, view: &View, nodes: &NodeSet, out: &mut [i64]) {
+///         nodes.iter().for_each(|slot| out[slot] = view.pods_on(slot).count() as i64);
+///     }
+///     fn touched(&self, _: &mut Prepared, _: &View, _: &Change) -> Touched {
+///         Touched::Node
+///     }
+/// }
+/// let mut engine = Engine::new(vec![Profile::empty("x").with(Quiet, 1)]);
+/// for name in ["n1", "n2"] {
+///     engine.apply(&Event::Node(Arc::new(NodeInfo { name: name.into(), ..NodeInfo::default() })));
+/// }
+/// let pod = |uid: &str| Arc::new(PodInfo { uid: uid.into(), ..PodInfo::of(&Default::default()) });
+/// engine.assume(&pod("a"), &"n1".into());
+/// assert_eq!(engine.decide(0, &pod("b"), 1).outcome.unwrap().node, "n2");
+/// ```
+///
+/// Queueing hints:
+///
+/// ```
+/// use orc_sched::plugin::Hint;
+/// use orc_sched::{Plugin, PodInfo, Prepared, View};
+///
+/// /// Refuses nodes by their labels (the filter is left out here).
+/// struct ByLabel;
+///
+/// impl Plugin for ByLabel {
+///     fn name(&self) -> &'static str {
+///         "ByLabel"
+///     }
+///     fn prepare(&self, _: &View, _: &PodInfo) -> Prepared {
+///         Box::new(())
+///     }
+///     fn helped_by(&self, hint: Hint) -> bool {
+///         matches!(hint, Hint::NodeAdded | Hint::NodeLabels)
+///     }
+/// }
+/// assert!(ByLabel.helped_by(Hint::NodeLabels) && !ByLabel.helped_by(Hint::PodLeft));
+/// ```
+///
+/// Reserve, where the engine has to know of it, is [`Plugin::reserve`]; [`points`](crate::points) has the other points.
 pub trait Plugin: Send + Sync + 'static {
     /// The name, as in Kubernetes' scheduler configuration.
     fn name(&self) -> &'static str;
@@ -112,6 +214,20 @@ pub trait Plugin: Send + Sync + 'static {
         let _ = hint;
         true
     }
+
+    /// Whether a pod that came to a node may make this waiting pod fit, where [`Plugin::helped_by`] says that pods that come
+    /// may. Asked for each pod that the scheduler places, so it must be cheap.
+    fn helped_by_pod(&self, view: &View, waiting: &PodInfo, came: &PodInfo) -> bool {
+        let _ = (view, waiting, came);
+        true
+    }
+
+    /// A reason as it is told of a pod: pods that are alike share their reasons, but not the names of what they own. `None` when
+    /// it is told as it is.
+    fn worded(&self, pod: &PodInfo, reason: &str) -> Option<String> {
+        let _ = (pod, reason);
+        None
+    }
 }
 
 /// Answers by class of nodes; see [`Plugin::classes`].
@@ -125,120 +241,6 @@ pub trait Classes {
     /// Writes the raw score of each class, which is given with its number of feasible nodes. Asked only where
     /// [`Plugin::normal`] has an opinion; [`IGNORED`] leaves a class out.
     fn weigh(&self, prepared: &Prepared, classes: &[(i64, usize)], out: &mut [i64]);
-}
-
-/// Why the nodes of a class will not do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    /// The message.
-    pub text: &'static str,
-    /// Whether removing pods could help.
-    pub resolvable: bool,
-}
-
-/// The raw score of a node that takes no part: its score is zero, and the others are scored as if it were not there.
-pub const IGNORED: i64 = i64::MIN;
-
-/// How raw scores become scores from 0 to [`MAX_SCORE`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Normal {
-    /// They are scores already.
-    None,
-    /// In proportion to the highest among the feasible nodes.
-    Max {
-        /// Whether the lowest raw score is best.
-        reverse: bool,
-    },
-    /// In proportion between the lowest and the highest.
-    MinMax,
-    /// The lower the better: the highest plus the lowest less the score, in proportion to the highest.
-    Mirror,
-    /// The plugin scores all feasible nodes together, and again whenever one of them changes; the results are scores.
-    Whole,
-}
-
-/// The nodes whose answer may have changed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Touched {
-    /// None.
-    None,
-    /// The node where the change happened.
-    Node,
-    /// Some nodes.
-    Nodes(NodeSet),
-    /// The nodes that have a label with a value. It costs least for a topology key that pods name.
-    Domain {
-        /// The label.
-        key: String,
-        /// The value.
-        value: String,
-    },
-    /// Every node; the plugin also prepares again.
-    All,
-}
-
-/// A sort of change, told to plugins to find out which waiting pods to try again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Hint {
-    /// A node came.
-    NodeAdded,
-    /// A node's labels changed.
-    NodeLabels,
-    /// A node's taints changed.
-    NodeTaints,
-    /// A node may be scheduled to again.
-    NodeSchedulable,
-    /// A node has other amounts of resources.
-    NodeAllocatable,
-    /// A pod left a node, or takes less of it.
-    PodLeft,
-    /// A pod came to a node, or its labels changed.
-    PodCame,
-    /// A pod came that waits with its group.
-    GroupGrew,
-    /// Something beside nodes and pods came, went or changed.
-    Fact(FactKind),
-}
-
-/// What plugins read of a pod, written out: equal texts, equal answers.
-#[derive(Clone, Debug, Default)]
-pub struct Fragment {
-    bytes: Vec<u8>,
-    alone: bool,
-}
-
-impl Fragment {
-    /// A number.
-    pub fn number(&mut self, number: i64) {
-        self.bytes.extend_from_slice(&number.to_le_bytes());
-    }
-
-    /// A text.
-    pub fn text(&mut self, text: &str) {
-        self.number(i64::try_from(text.len()).unwrap_or(i64::MAX));
-        self.bytes.extend_from_slice(text.as_bytes());
-    }
-
-    /// Anything, by its `Debug` form; for what is rarely there.
-    pub fn debug(&mut self, value: &impl std::fmt::Debug) {
-        self.text(&format!("{value:?}"));
-    }
-
-    /// The pod's answers are shared with no other pod's.
-    pub fn unlike_any(&mut self) {
-        self.alone = true;
-    }
-
-    /// An empty fragment in a buffer that was used before.
-    pub(crate) fn within(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
-        Self { bytes, alone: false }
-    }
-
-    /// The signature; `None` when the pod is unlike any other.
-    pub(crate) fn finish(self) -> Option<Vec<u8>> {
-        (!self.alone).then_some(self.bytes)
-    }
 }
 
 /// Reads and writes what a plugin's own `prepare` made.
