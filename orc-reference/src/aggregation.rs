@@ -81,16 +81,11 @@ impl ApiMetrics {
 #[async_trait]
 impl ResourceMetrics for ApiMetrics {
     async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<PodUsage>, ApiError> {
-        let selector: String = selector.bytes().map(escaped).collect();
+        let selector = percent_encoding::utf8_percent_encode(selector, percent_encoding::NON_ALPHANUMERIC);
         let path = format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?labelSelector={selector}");
         let list = self.ask(&path).await?;
         Ok(list["items"].as_array().into_iter().flatten().filter_map(usage_of).collect())
     }
-}
-
-/// Percent-encodes what is not plain.
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
 }
 
 /// Reads PodMetrics; `None` for what is none.

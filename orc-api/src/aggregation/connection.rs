@@ -1,7 +1,6 @@
 //! The way to another API server: TLS with the front proxy's certificate, one connection a request.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response};
 use orc_core::ApiError;
 use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -25,6 +25,23 @@ use crate::pki::Pair;
 const CONNECT: Duration = Duration::from_secs(30);
 /// TLS settings that are remembered, one a trust; more mean that bundles change, and all are made anew.
 const MAX_SETTINGS: usize = 256;
+
+/// What is escaped in a key of an extra, as part of a header's name: what is no token (`headerKeyEscape` of client-go).
+const NO_TOKEN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 /// What the headers start with that tell who asks.
 const REMOTE: &str = "x-remote-";
@@ -134,27 +151,13 @@ pub(crate) fn identify(headers: &mut HeaderMap, who: &Identity) -> Result<(), Ap
         headers.append("x-remote-group", value(group)?);
     }
     for (key, values) in &who.extra {
-        let name = format!("{REMOTE}extra-{}", escaped(key));
+        let name = format!("{REMOTE}extra-{}", utf8_percent_encode(key, NO_TOKEN));
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| ApiError::bad_request(e.to_string()))?;
         for text in values {
             headers.append(name.clone(), value(text)?);
         }
     }
     Ok(())
-}
-
-/// A key of an extra as part of a header's name: percent-encoded where it is no token (`headerKeyEscape` of client-go).
-fn escaped(key: &str) -> String {
-    let mut out = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            // Writing into a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]

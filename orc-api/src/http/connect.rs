@@ -140,19 +140,8 @@ fn node_query(query: &Query, subresource: &str) -> Result<String, ApiError> {
     Ok(out.join("&"))
 }
 
-/// Percent-encodes what is not plain.
-fn encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte as char);
-        } else {
-            // Writing into a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+fn encoded(text: &str) -> impl std::fmt::Display {
+    percent_encoding::utf8_percent_encode(text, super::RESERVED)
 }
 
 #[cfg(test)]

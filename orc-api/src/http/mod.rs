@@ -39,6 +39,10 @@ mod reviews;
 mod service;
 mod watch;
 
+/// What is escaped in a part of a path or a query: all but RFC 3986's unreserved characters.
+pub(crate) const RESERVED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 pub use checks::{Check, Checks, Matters};
 pub use extra::{Extra, Extras};
 pub use orc_store::dialer::{Body, BoxError};

@@ -50,8 +50,7 @@ fn names(value: &Value, singular: &str) {
     }
 }
 
-/// Percent-encodes everything that is not plain in a query.
+/// Percent-encodes what is not plain in a query.
 pub(super) fn escape(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

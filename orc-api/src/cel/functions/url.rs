@@ -2,6 +2,7 @@
 
 use super::{Budget, EvalError, Opaque, OpaqueValue, Outcome, Said, Value, inside, opaque, opaque_value};
 use crate::cel::value::Key;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -117,14 +118,20 @@ fn split_port(host: &str) -> (&str, &str) {
 
 /// The path with what must be escaped escaped.
 fn escaped(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for b in path.bytes() {
-        match b {
-            b if b.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@%!'()*[]".contains(&b) => out.push(char::from(b)),
-            b => out.push_str(&format!("%{b:02X}")),
-        }
-    }
-    out
+    const MUST: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'<')
+        .add(b'>')
+        .add(b'?')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    utf8_percent_encode(path, MUST).to_string()
 }
 
 fn query(text: &str) -> Value {

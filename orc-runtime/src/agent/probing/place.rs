@@ -1,5 +1,7 @@
 //! The address of an HTTP probe, and where redirects lead from it.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use super::target::authority;
 
 /// A URL, in the parts that a request needs.
@@ -81,19 +83,10 @@ fn without_dots(path: &str) -> String {
 }
 
 fn encoded(path: &str) -> String {
-    let mut out = String::with_capacity(path.len() + 1);
-    if !path.starts_with('/') {
-        out.push('/');
-    }
-    for byte in path.bytes() {
-        match byte {
-            0..=b' ' | 0x7f.. | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-            _ => out.push(char::from(byte)),
-        }
-    }
-    out
+    const MUST: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!("{slash}{}", utf8_percent_encode(path, MUST))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use orc_core::ApiError;
+use orc_core::{ApiError, Reason};
 
 use super::super::status;
 use super::{Finished, RETRY, Work};
@@ -50,7 +50,12 @@ impl Work {
         let Some(worker) = self.workers.get_mut(uid) else { return };
         worker.writing = false;
         if let Err(error) = result {
-            tracing::warn!(%uid, %error, "a pod's status could not be written");
+            if error.reason() == Reason::Forbidden {
+                // A node may no longer read a pod that was deleted; what follows the deletion is on its way.
+                tracing::debug!(%uid, %error, "a pod's status could not be written");
+            } else {
+                tracing::warn!(%uid, %error, "a pod's status could not be written");
+            }
             let status = worker.machine.status().clone();
             worker.pending.get_or_insert(status);
             let at = self.context.now().checked_add(RETRY).unwrap_or(Timestamp::MAX);
