@@ -24,6 +24,7 @@ mod metrics;
 mod nodes;
 mod page;
 mod progress;
+mod ranges;
 mod scheduler;
 mod servers;
 mod simulate;

@@ -27,6 +27,7 @@ use parking_lot::RwLock;
 use crate::args::{RuntimeKind, ServiceCidr, UpArgs};
 use crate::control_plane::ControlPlane;
 use crate::progress;
+use crate::ranges::PodRanges;
 
 /// The way to the nodes of this process.
 #[derive(Default)]
@@ -38,46 +39,6 @@ impl NodeDialer for LocalNodes {
         let service = self.0.read().get(node).cloned();
         service
             .ok_or_else(|| ApiError::unavailable(format!("node {node:?} is not one of this cluster's running nodes")))
-    }
-}
-
-/// The pod networks of the nodes, cut from one range.
-#[derive(Clone, Copy, Debug)]
-pub struct PodRanges {
-    base: Ipv4Addr,
-}
-
-impl PodRanges {
-    /// Reads a range with a prefix of 16.
-    ///
-    /// # Errors
-    /// When it is not one.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let base = text
-            .strip_suffix("/16")
-            .and_then(|base| base.parse::<Ipv4Addr>().ok())
-            .filter(|base| base.octets()[2..] == [0, 0]);
-        let base = base
-            .with_context(|| format!("--pod-cidr {text}: give a network with a prefix of 16, such as 10.244.0.0/16"))?;
-        Ok(Self { base })
-    }
-
-    /// A range of its own for each data folder, so that the clusters of one machine do not meet: one of 10.128 to 10.223,
-    /// which are neither the Services' nor what home routers and Docker hand out.
-    pub fn of(data: &std::path::Path) -> Self {
-        let id = InstanceId::of(&data.to_string_lossy());
-        let hash = id.to_string().bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
-        Self { base: Ipv4Addr::new(10, 128 + (hash % 96) as u8, 0, 0) }
-    }
-
-    /// The range of node `number`, 1 to 255.
-    ///
-    /// # Errors
-    /// When there is no such node.
-    pub fn node(self, number: u16) -> anyhow::Result<Cidr> {
-        let [a, b, ..] = self.base.octets();
-        anyhow::ensure!((1..=255).contains(&number), "there is no pod range for node {number}");
-        Ok(format!("{a}.{b}.{number}.0/24").parse()?)
     }
 }
 
@@ -113,6 +74,7 @@ impl NodeNet {
             return Ok(Self { network: None, services: false, host_ports, ranges });
         }
         let instance = InstanceId::of(&plane.data.path().to_string_lossy());
+        ranges.check_free(&instance, services)?;
         let network = Network::start(instance).await.context("the pod network cannot be set up")?;
         network.add_range(ranges.node(1)?).await.context("the pod network cannot be set up")?;
         orc_net::userspace::claim_network(services.base, services.bits).await?;
@@ -149,7 +111,7 @@ impl NodeNet {
 
     /// The range that all pod networks are cut from.
     pub fn pod_range(&self) -> (Ipv4Addr, u8) {
-        (self.ranges.base, 16)
+        self.ranges.network()
     }
 
     /// Whether the API listens on all addresses of this network.

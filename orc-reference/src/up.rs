@@ -15,7 +15,8 @@ use crate::args::{ClusterArgs, UpArgs};
 use crate::client::{apply, manifest};
 use crate::control_plane::{self, ControlPlane};
 use crate::data_dir::DataDir;
-use crate::nodes::{LocalNodes, NodeNet, PodRanges};
+use crate::nodes::{LocalNodes, NodeNet};
+use crate::ranges::PodRanges;
 use crate::{dns, loops, nodes, progress, servers, volumes};
 
 /// How long the loops may take to end.
@@ -48,7 +49,7 @@ async fn cluster(args: UpArgs, data: DataDir, mut entered: Entered) -> anyhow::R
     listener.set_nonblocking(true)?;
     let ranges = match &args.pod_cidr {
         Some(text) => PodRanges::parse(text)?,
-        None => PodRanges::of(data.path()),
+        None => PodRanges::of(data.path(), args.cluster.service_cidr)?,
     };
     let gateway = IpAddr::V4(ranges.node(1)?.gateway());
     let dialer = Arc::new(LocalNodes::default());

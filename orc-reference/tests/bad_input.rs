@@ -56,6 +56,49 @@ fn a_taken_port_is_named() {
     assert!(said.contains(&address) && said.contains("--listen"), "{said}");
 }
 
+/// A network of this machine, as one that was left over.
+struct Interface(&'static str);
+
+impl Interface {
+    fn with(name: &'static str, address: &str) -> Self {
+        let made = Self(name);
+        for args in [
+            &["link", "add", name, "type", "bridge"][..],
+            &["addr", "add", address, "dev", name],
+            &["link", "set", name, "up"],
+        ] {
+            assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {args:?}");
+        }
+        made
+    }
+}
+
+impl Drop for Interface {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "delete", self.0]).status();
+    }
+}
+
+#[test]
+fn a_pod_network_that_somebody_has_is_named() {
+    if !is_root() {
+        return println!("skipped: a_pod_network_that_somebody_has_is_named: only root makes interfaces");
+    }
+    let _there = Interface::with("orctest0", "10.222.3.1/24");
+    let folder = tempfile::tempdir().unwrap();
+    let (data, listen) = (folder.path().join("data"), free_address().to_string());
+    let output = Command::new(env!("CARGO_BIN_EXE_orc"))
+        .args(["up", "--pod-cidr", "10.222.0.0/16", "--listen", &listen, "--data-dir", &data.to_string_lossy()])
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "orc started: {}", text(&output.stdout));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("10.222.0.0/16 is in use") && said.contains("orctest0") && said.contains("--pod-cidr"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -24,8 +24,8 @@ impl InstanceId {
         Self(format!("{:06x}", hash(text) & 0xff_ffff))
     }
 
-    /// The bridge of this cluster.
-    pub(crate) fn bridge(&self) -> String {
+    /// The name of this cluster's bridge.
+    pub fn bridge(&self) -> String {
         format!("orc-{}", self.0)
     }
 

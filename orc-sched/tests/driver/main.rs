@@ -348,7 +348,12 @@ async fn a_claim_gets_its_volume_where_the_pod_goes() {
     let volume =
         json!({"metadata": {"name": "pv"}, "spec": {"storageClassName": "late", "capacity": {"storage": "1Gi"}}});
     made.create(&serde_json::from_value(volume).unwrap()).await.unwrap();
-    claims.modify("c", |claim| claim.spec.get_or_insert_default().volume_name = Some("pv".to_owned())).await.unwrap();
+    let bind = |claim: &mut PersistentVolumeClaim| {
+        claim.spec.get_or_insert_default().volume_name = Some("pv".to_owned());
+        let annotations = claim.metadata.annotations.get_or_insert_default();
+        annotations.insert("pv.kubernetes.io/bind-completed".to_owned(), "yes".to_owned());
+    };
+    claims.modify("c", bind).await.unwrap();
     let placed = cluster.until("a", |pod| node_of(pod).is_some()).await;
     assert_eq!(node_of(&placed).as_deref(), Some("n1"));
 }

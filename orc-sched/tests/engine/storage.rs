@@ -34,6 +34,9 @@ fn claim(name: &str, spec: Value) -> (&'static str, Value) {
     for (key, value) in spec.as_object().unwrap() {
         claim["spec"][key] = value.clone();
     }
+    if spec.get("volumeName").is_some() {
+        claim["metadata"]["annotations"] = json!({"pv.kubernetes.io/bind-completed": "yes"});
+    }
     ("persistentvolumeclaims", claim)
 }
 
@@ -79,7 +82,13 @@ fn claims_that_cannot_be_had_keep_the_pod_waiting() {
     assert_eq!(told(&mut engine, &using("p", &["gone"])), all("persistentvolumeclaim \"gone\" not found"));
     assert_eq!(told(&mut engine, &using("p", &["now"])), all("pod has unbound immediate PersistentVolumeClaims"));
     put(&mut engine, "persistentvolumes", &volume("v", "b", "5Gi").1);
-    put(&mut engine, "persistentvolumeclaims", &claim("now", json!({"volumeName": "v"})).1);
+    let mut named = claim("now", json!({"volumeName": "v"})).1;
+    let annotations = named["metadata"]["annotations"].take();
+    put(&mut engine, "persistentvolumeclaims", &named);
+    let unbound = all("pod has unbound immediate PersistentVolumeClaims");
+    assert_eq!(told(&mut engine, &using("p", &["now"])), unbound, "the binder has not said so yet");
+    named["metadata"]["annotations"] = annotations;
+    put(&mut engine, "persistentvolumeclaims", &named);
     assert_eq!(told(&mut engine, &using("p", &["now"])), "n2");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use orc_core::Name;
 
-use super::find::{Found, find, is_bound, reachable};
+use super::find::{Found, find, is_bound, names_volume, reachable};
 use super::{Claims, after_fact};
 use crate::facts::{Fact, FactKey, FactKind};
 use crate::plugin::{Fragment, Hint, Plugin, Prepared, Touched, state};
@@ -60,7 +60,9 @@ impl State {
             return Ok(());
         }
         let class = spec.storage_class_name.as_deref().and_then(|class| facts.storage_class(class));
-        if class.and_then(|class| class.volume_binding_mode.as_deref()) != Some("WaitForFirstConsumer") {
+        // One that names its volume waits for the binder, whatever its class says.
+        let waits = class.and_then(|class| class.volume_binding_mode.as_deref()) == Some("WaitForFirstConsumer");
+        if names_volume(claim) || !waits {
             return Err(UNBOUND.to_owned());
         }
         self.waiting.push((namespace.clone(), claim.clone()));

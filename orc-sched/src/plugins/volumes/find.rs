@@ -24,8 +24,17 @@ pub(super) enum Found {
     Made,
 }
 
-/// Whether a claim has its volume.
+/// The mark of the binder that a claim and its volume know each other.
+const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+
+/// Whether a claim has its volume, and the binder has said so: one that names a volume may still be refused it.
 pub(crate) fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    names_volume(claim)
+        && claim.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(BIND_COMPLETED))
+}
+
+/// Whether a claim names its volume.
+pub(super) fn names_volume(claim: &PersistentVolumeClaim) -> bool {
     claim.spec.as_ref().is_some_and(|spec| spec.volume_name.as_deref().is_some_and(|name| !name.is_empty()))
 }
 
