@@ -1,5 +1,7 @@
 //! The whole agent over an in-memory API and the simulated runtime, in virtual time.
 
+mod live;
+
 use std::sync::Arc;
 use std::time::Duration;
 
