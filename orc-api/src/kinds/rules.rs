@@ -129,7 +129,10 @@ fn keep_all_but(new: &mut Value, old: &Value, left: &[&str]) {
         let names = object.as_object().into_iter().flat_map(Map::keys);
         names.filter(|name| !left.contains(&name.as_str())).cloned().collect()
     };
-    for name in names(new).iter().chain(&names(old)) {
+    for name in names(new) {
+        keep(new, old, &name);
+    }
+    for name in names(old).iter().filter(|name| new.get(name.as_str()).is_none()).collect::<Vec<_>>() {
         keep(new, old, name);
     }
 }

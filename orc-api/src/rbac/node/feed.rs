@@ -83,24 +83,25 @@ fn pod(stored: &Stored) -> Result<Value, ApiError> {
     let text = |text: &str| serde_json::from_str::<Value>(text).map_err(ApiError::internal);
     let body = std::str::from_utf8(&stored.body).map_err(ApiError::internal)?;
     let object = Parts::parse(body)?;
-    let chosen = |part: Option<&str>, names: &[&str]| -> Result<Map<String, Value>, ApiError> {
-        let part = Parts::parse(part.unwrap_or("{}"))?;
+    let part = |name: &str| Parts::parse(object.get(name).unwrap_or("{}"));
+    let chosen = |part: &Parts<'_>, names: &[&str]| -> Result<Map<String, Value>, ApiError> {
         let there = names.iter().filter_map(|name| Some((*name, part.get(name)?)));
         there.map(|(name, value)| Ok((name.to_owned(), text(value)?))).collect()
     };
-    let mut spec =
-        chosen(object.get("spec"), &["serviceAccountName", "imagePullSecrets", "volumes", "resourceClaims"])?;
-    let parts = Parts::parse(object.get("spec").unwrap_or("{}"))?;
+    let parts = part("spec")?;
+    let mut spec = chosen(&parts, &["serviceAccountName", "imagePullSecrets", "volumes", "resourceClaims"])?;
     for name in ["initContainers", "containers", "ephemeralContainers"] {
         let Some(list) = parts.get(name) else { continue };
         let list: Vec<&RawValue> = serde_json::from_str(list).map_err(ApiError::internal)?;
-        let list = list.iter().map(|container| chosen(Some(container.get()), &["env", "envFrom"]).map(Value::Object));
+        let list = list
+            .iter()
+            .map(|container| chosen(&Parts::parse(container.get())?, &["env", "envFrom"]).map(Value::Object));
         spec.insert(name.to_owned(), list.collect::<Result<_, _>>()?);
     }
     let status = ["resourceClaimStatuses", "extendedResourceClaimStatus"];
     Ok(json!({
-        "metadata": chosen(object.get("metadata"), &["annotations"])?, "spec": spec,
-        "status": chosen(object.get("status"), &status)?,
+        "metadata": chosen(&part("metadata")?, &["annotations"])?, "spec": spec,
+        "status": chosen(&part("status")?, &status)?,
     }))
 }
 
